@@ -1,0 +1,1 @@
+"""Presence and inventory of the fleet: who is connected, who fell silent, what every host consists of."""

@@ -1,0 +1,1 @@
+"""gRPC: who is calling, which status code, and both directions of an agent's stream."""
