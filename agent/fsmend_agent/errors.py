@@ -1,0 +1,57 @@
+"""Every error that the agent raises itself.
+
+The tree; a class answers who must act and whether a retry helps::
+
+    AgentError
+     ├── ConfigError       the operator's configuration; start-up stops, a retry does not help
+     ├── DecodeError       bytes from outside that fit no declaration; kept raw and sent as `undecoded`
+     ├── SpoolError        the spool's own files; the spool moves to its next storage
+     ├── ActionRefused     a precondition does not hold: nothing was touched
+     ├── ActionFailed      tried, and it did not work: verify before anything else
+     ├── ProtocolError     the peer broke a promise of the wire; reconnect
+     └── EnrolError        no usable identity; the operator must enrol the host
+
+System calls raise OSError with errno and path, through `fsmend_agent.kernel.syscall`.
+"""
+
+
+class AgentError(Exception):
+    """Be the root of the agent's own errors."""
+
+
+class ConfigError(AgentError):
+    """Say what is wrong in the configuration, all problems at once."""
+
+
+class DecodeError(AgentError, ValueError):
+    """Say why bytes from outside could not be decoded, and keep them.
+
+    Attributes:
+        reason: one line, without the bytes.
+        raw: what could not be decoded, from the first byte that made no sense.
+    """
+
+    def __init__(self, reason: str, raw: bytes) -> None:
+        super().__init__(f"{reason} ({len(raw)} bytes)")
+        self.reason = reason
+        self.raw = raw
+
+
+class SpoolError(AgentError):
+    """Say that the spool cannot keep what it was given."""
+
+
+class ActionRefused(AgentError):  # noqa: N818  a refusal is an outcome, not a fault
+    """Say which precondition of an action does not hold; nothing was touched."""
+
+
+class ActionFailed(AgentError):  # noqa: N818  an outcome, as above
+    """Say how an action failed after it began."""
+
+
+class ProtocolError(AgentError):
+    """Say which promise of the wire protocol the peer broke."""
+
+
+class EnrolError(AgentError):
+    """Say why the host has no usable identity."""
