@@ -1,0 +1,65 @@
+# Two commands do everything: `make run` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHON PYTHONDONTWRITEBYTECODE ?= 1
+
+.PHONY: help setup-run setup-dev run test test-ansible lint format generate bench lock wheel clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup-run:
+	@tools/setup.sh run
+
+setup-dev:
+	@tools/setup.sh dev
+
+run: setup-run ## a collector and an agent on this host, and as root the whole story; ONCE=1 ends after it
+	@exec $(BIN)/python tools/story $(if $(ONCE),--once)
+
+test: setup-dev ## all tests that this machine can run; ARGS="…" goes to pytest
+	@$(BIN)/pytest -m "not ansible" $(ARGS)
+
+test-ansible: setup-dev ## the playbooks, against real systemd hosts in namespaces
+	@$(BIN)/pytest -m ansible tests/ansible $(ARGS)
+
+lint: setup-dev ## formatting, lint, types, layers, generated code, spelling
+	@export PATH="$(CURDIR)/$(BIN):$$PATH"
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+	python tools/generate_proto.py --check
+	python -m fsmend_agent.kernel._build --check
+	buf lint
+	codespell
+	yamllint --strict .
+	ansible-lint --offline --profile production ansible
+
+format: setup-dev ## put the code into its form
+	@$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: setup-dev ## generate the protobuf and cffi modules again
+	@export PATH="$(CURDIR)/$(BIN):$$PATH"
+	python tools/generate_proto.py
+	python -m fsmend_agent.kernel._build
+
+bench: setup-dev ## measure; prints a table and writes build/bench.json
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+lock: setup-dev ## resolve the dependencies anew into constraints.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --no-header --no-annotate \
+		--no-emit-index-url --output-file constraints.txt pyproject.toml
+
+wheel: setup-dev ## dist/wheelhouse: this version and its pinned dependencies, for hosts without a registry
+	@rm -rf dist/wheelhouse
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --constraint constraints.txt \
+		--wheel-dir dist/wheelhouse '.[agent,collector]'
+
+clean: ## remove what was built
+	@rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
