@@ -251,12 +251,16 @@ class ListRequest(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
     kind: Global___ObjectKind.ValueType
     id: _builtins.str
-    """exact, or a unique prefix"""
+    """exact, or a prefix: two objects come back when it is not unique"""
     page_size: _builtins.int
     """0: 100; at most 1,000"""
     page_token: _builtins.str
+    """stays good while objects come and go"""
+    detail: _builtins.bool
+    """with timeline, places, history and result"""
     @_builtins.property
     def filter(self) -> Global___Filter: ...
     def __init__(
@@ -267,10 +271,11 @@ class ListRequest(_message.Message):
         id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        detail: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "id", b"id", "kind", b"kind", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "filter", b"filter", "id", b"id", "kind", b"kind", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -594,12 +599,15 @@ class TokenView(_message.Message):
     USED_NS_FIELD_NUMBER: _builtins.int
     USED_BY_FIELD_NUMBER: _builtins.int
     CREATED_BY_FIELD_NUMBER: _builtins.int
+    HOST_NAME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     created_ns: _builtins.int
     not_after_ns: _builtins.int
     used_ns: _builtins.int
     used_by: _builtins.str
     created_by: _builtins.str
+    host_name: _builtins.str
+    """empty: any host"""
     def __init__(
         self,
         *,
@@ -609,10 +617,11 @@ class TokenView(_message.Message):
         used_ns: _builtins.int = ...,
         used_by: _builtins.str = ...,
         created_by: _builtins.str = ...,
+        host_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_by", b"created_by", "created_ns", b"created_ns", "id", b"id", "not_after_ns", b"not_after_ns", "used_by", b"used_by", "used_ns", b"used_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_by", b"created_by", "created_ns", b"created_ns", "host_name", b"host_name", "id", b"id", "not_after_ns", b"not_after_ns", "used_by", b"used_by", "used_ns", b"used_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -670,7 +679,7 @@ class FollowEventsRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
-    """id of the last event seen; empty: from now on"""
+    """id of the last event seen; empty: from filter.since_ns, or from now on"""
     @_builtins.property
     def filter(self) -> Global___Filter: ...
     def __init__(
@@ -689,19 +698,25 @@ Global___FollowEventsRequest: _TypeAlias = FollowEventsRequest  # noqa: Y015
 
 @_typing.final
 class FollowEventsReply(_message.Message):
+    """The first reply has only a cursor: from there on nothing is missed. Later ones may, when the filter lets nothing pass."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """resume here"""
     @_builtins.property
     def event(self) -> Global___EventView: ...
     def __init__(
         self,
         *,
         event: Global___EventView | None = ...,
+        cursor: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "event", b"event"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -713,6 +728,7 @@ class WatchCommandRequest(_message.Message):
 
     COMMAND_ID_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
+    """exact, or a unique prefix"""
     def __init__(
         self,
         *,
@@ -728,6 +744,8 @@ Global___WatchCommandRequest: _TypeAlias = WatchCommandRequest  # noqa: Y015
 
 @_typing.final
 class RunRepairRequest(_message.Message):
+    """The target's filesystem_uuid may be a unique prefix; or it is empty, and host and mount_point say which one is meant."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     COMMAND_FIELD_NUMBER: _builtins.int
@@ -736,9 +754,10 @@ class RunRepairRequest(_message.Message):
     host: _builtins.str
     """host name or agent id; empty: where the filesystem is mounted"""
     dry_run: _builtins.bool
+    """check, and show the command that would be sent; nothing is stored or sent"""
     @_builtins.property
     def command(self) -> _command_pb2.Command:
-        """target and action; the collector fills in the rest"""
+        """target, action and reason; the collector fills in the rest"""
 
     def __init__(
         self,
@@ -781,17 +800,21 @@ class CancelRepairRequest(_message.Message):
 
     COMMAND_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
+    """exact, or a unique prefix"""
     reason: _builtins.str
+    dry_run: _builtins.bool
     def __init__(
         self,
         *,
         command_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "dry_run", b"dry_run", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -823,19 +846,22 @@ class CreateTokenRequest(_message.Message):
 
     TIME_TO_LIVE_SECONDS_FIELD_NUMBER: _builtins.int
     HOST_NAME_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
     time_to_live_seconds: _builtins.int
     """0: 3,600"""
     host_name: _builtins.str
     """when set, only this host may use it"""
+    dry_run: _builtins.bool
     def __init__(
         self,
         *,
         time_to_live_seconds: _builtins.int = ...,
         host_name: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["host_name", b"host_name", "time_to_live_seconds", b"time_to_live_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "host_name", b"host_name", "time_to_live_seconds", b"time_to_live_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
