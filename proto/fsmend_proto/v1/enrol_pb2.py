@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66smend_proto/v1/enrol.proto\x12\x0f\x66smend_proto.v1\"]\n\x0c\x45nrolRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x17\n\x0fsigning_request\x18\x02 \x01(\x0c\x12\x11\n\thost_name\x18\x03 \x01(\t\x12\x12\n\nmachine_id\x18\x04 \x01(\t\"b\n\nEnrolReply\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x19\n\x11\x63\x65rtificate_chain\x18\x02 \x01(\x0c\x12\x13\n\x0b\x61uthorities\x18\x03 \x01(\x0c\x12\x12\n\ncollectors\x18\x04 \x03(\t\"K\n\x0cRenewRequest\x12\x17\n\x0fsigning_request\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\r\n\x05proof\x18\x03 \x01(\x0c\"<\n\nRenewReply\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x01(\x0c\x12\x13\n\x0b\x61uthorities\x18\x02 \x01(\x0c\x32\x91\x01\n\x05\x45nrol\x12\x43\n\x05\x45nrol\x12\x1d.fsmend_proto.v1.EnrolRequest\x1a\x1b.fsmend_proto.v1.EnrolReply\x12\x43\n\x05Renew\x12\x1d.fsmend_proto.v1.RenewRequest\x1a\x1b.fsmend_proto.v1.RenewReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66smend_proto/v1/enrol.proto\x12\x0f\x66smend_proto.v1\"]\n\x0c\x45nrolRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x17\n\x0fsigning_request\x18\x02 \x01(\x0c\x12\x11\n\thost_name\x18\x03 \x01(\t\x12\x12\n\nmachine_id\x18\x04 \x01(\t\"b\n\nEnrolReply\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x19\n\x11\x63\x65rtificate_chain\x18\x02 \x01(\x0c\x12\x13\n\x0b\x61uthorities\x18\x03 \x01(\x0c\x12\x12\n\ncollectors\x18\x04 \x03(\t\"K\n\x0cRenewRequest\x12\x17\n\x0fsigning_request\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\r\n\x05proof\x18\x03 \x01(\x0c\"<\n\nRenewReply\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x01(\x0c\x12\x13\n\x0b\x61uthorities\x18\x02 \x01(\x0c\"G\n\tJoinToken\x12\x0e\n\x06secret\x18\x01 \x01(\t\x12\x11\n\tauthority\x18\x02 \x01(\x0c\x12\x17\n\x0f\x65nrol_addresses\x18\x03 \x03(\t2\x91\x01\n\x05\x45nrol\x12\x43\n\x05\x45nrol\x12\x1d.fsmend_proto.v1.EnrolRequest\x1a\x1b.fsmend_proto.v1.EnrolReply\x12\x43\n\x05Renew\x12\x1d.fsmend_proto.v1.RenewRequest\x1a\x1b.fsmend_proto.v1.RenewReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +39,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RENEWREQUEST']._serialized_end=318
   _globals['_RENEWREPLY']._serialized_start=320
   _globals['_RENEWREPLY']._serialized_end=380
-  _globals['_ENROL']._serialized_start=383
-  _globals['_ENROL']._serialized_end=528
+  _globals['_JOINTOKEN']._serialized_start=382
+  _globals['_JOINTOKEN']._serialized_end=453
+  _globals['_ENROL']._serialized_start=456
+  _globals['_ENROL']._serialized_end=601
 # @@protoc_insertion_point(module_scope)

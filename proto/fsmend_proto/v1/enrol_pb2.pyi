@@ -131,3 +131,35 @@ class RenewReply(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RenewReply: _TypeAlias = RenewReply  # noqa: Y015
+
+@_typing.final
+class JoinToken(_message.Message):
+    """What an operator hands to a new host, printed as "fsm1." and the unpadded base64url of this message."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECRET_FIELD_NUMBER: _builtins.int
+    AUTHORITY_FIELD_NUMBER: _builtins.int
+    ENROL_ADDRESSES_FIELD_NUMBER: _builtins.int
+    secret: _builtins.str
+    """EnrolRequest.token"""
+    authority: _builtins.bytes
+    """DER certificate of the authority: all that the host trusts until it is enrolled"""
+    @_builtins.property
+    def enrol_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """host:port of the Enrol service"""
+
+    def __init__(
+        self,
+        *,
+        secret: _builtins.str = ...,
+        authority: _builtins.bytes = ...,
+        enrol_addresses: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "enrol_addresses", b"enrol_addresses", "secret", b"secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JoinToken: _TypeAlias = JoinToken  # noqa: Y015
