@@ -1,0 +1,191 @@
+"""Evidence: what diagnosis needs of an Event, frozen, on the collector's clock."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fsmend_proto.v1 import event_pb2
+
+_CORRUPTION_KINDS = (event_pb2.EVENT_KIND_FS_DATA_CORRUPTION, event_pb2.EVENT_KIND_FS_METADATA_CORRUPTION)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One finding about one unit.
+
+    Attributes:
+        event_id: unique in the store; the same id twice is the same finding.
+        time_ns: when it happened, wall clock of the collector.
+        received_ns: when the collector received it, wall clock of the collector.
+        count: occurrences that it stands for, at least 1.
+        signature: what the agent coalesces by; the location of last resort.
+        form: name of the kernel log line's form; part of the counting key, because one error may write two lines.
+        devid: btrfs device number, 0: none.
+        before_agent: the errors are older than the agent's watch.
+        reading: total of a kernel counter, or None when the event is no counter reading.
+        sick: whether the part named by `scope` is sick (XFS health), None when the event says nothing of it.
+        scope: which part of the filesystem `sick` speaks of: "ag 1", "inode 131", "fs".
+        passed: a device's own verdict (SMART), None when it gave none.
+        others_unknown: more inodes are concerned than `ino` names.
+    """
+
+    event_id: str
+    agent_id: str
+    host_name: str
+    kind: event_pb2.EventKind.ValueType
+    severity: event_pb2.Severity.ValueType
+    source: str
+    time_ns: int
+    received_ns: int
+    count: int = 1
+    filesystem_uuid: str = ""
+    filesystem_type: str = ""
+    filesystem_device: str = ""
+    device_id: str = ""
+    device_name: str = ""
+    mount_point: bytes = b""
+    ino: int = 0
+    generation: int = 0
+    subvolume: int = 0
+    path: bytes = b""
+    function: str = ""
+    line: int = 0
+    errno: int = 0
+    sector: int | None = None
+    sector_count: int = 0
+    signature: str = ""
+    form: str = ""
+    devid: int = 0
+    command_id: str = ""
+    message: str = ""
+    before_agent: bool = False
+    reading: int | None = None
+    sick: bool | None = None
+    scope: str = ""
+    passed: bool | None = None
+    others_unknown: bool = False
+    subject: str = ""
+
+    @property
+    def location(self) -> str:
+        """Name the place that failed, as exactly as the event says; empty when it says nothing.
+
+        The same sector read ten times is one location, hence one error for the soft-error rate.
+        """
+        if self.sector is not None:
+            return f"sector {self.sector}"
+        if self.ino:
+            return f"inode {self.subvolume}/{self.ino}"
+        if self.function:
+            return f"code {self.function}:{self.line}"
+        return ""
+
+    @property
+    def counter(self) -> str:
+        """Name the stream of counts that this event adds to: each counts the same errors once."""
+        return f"{self.source}/{self.form}" if self.form else self.source
+
+    @classmethod
+    def of(
+        cls,
+        event_id: str,
+        agent_id: str,
+        host_name: str,
+        event: event_pb2.Event,
+        received_ns: int,
+        clock_offset_ns: int = 0,
+    ) -> "Evidence":
+        """Take from an Event what diagnosis needs.
+
+        Args:
+            event_id: unique and stable over redelivery (agent, epoch, sequence).
+            agent_id: from the client's certificate, never from the message.
+            host_name: for people.
+            event: as the agent sent it.
+            received_ns: collector's wall clock at receipt.
+            clock_offset_ns: collector's wall clock minus the host's; added to the event's wall time.
+        """
+        code = _code_location(event)
+        wall_ns = event.clocks.wall_ns + clock_offset_ns if event.clocks.wall_ns else received_ns
+        has_sectors = event.HasField("sectors")
+        return cls(
+            event_id=event_id,
+            agent_id=agent_id,
+            host_name=host_name,
+            kind=event.kind,
+            severity=event.severity,
+            source=event.source,
+            time_ns=max(wall_ns, 1),
+            received_ns=received_ns,
+            count=_occurrences(event),
+            filesystem_uuid=event.filesystem.uuid,
+            filesystem_type=event.filesystem.type,
+            filesystem_device=event.filesystem.device_name,
+            device_id=event.device.id,
+            device_name=event.device.name,
+            mount_point=event.filesystem.mount_point,
+            ino=event.inode.ino,
+            generation=event.inode.generation if event.inode.generation_known else 0,
+            subvolume=event.inode.subvolume,
+            path=event.inode.path,
+            function=code[0],
+            line=code[1],
+            errno=abs(event.errno),
+            sector=event.sectors.start if has_sectors else None,
+            sector_count=event.sectors.count if has_sectors else 0,
+            signature=event.signature,
+            form=event.kernel_log.form,
+            devid=event.btrfs_device.devid or event.scrub.devid,
+            command_id=event.command_id,
+            message=event.message,
+            others_unknown=event.others_unknown,
+            subject=event.source_state.name,
+            **_health(event),
+        )
+
+
+def _code_location(event: event_pb2.Event) -> tuple[str, int]:
+    """Return function and line of the kernel's code, or ("", 0)."""
+    match event.WhichOneof("detail"):
+        case "ext4_error":
+            return event.ext4_error.function, event.ext4_error.line
+        case "kernel_log":
+            return event.kernel_log.function, event.kernel_log.line
+        case "ext4_counters":
+            return event.ext4_counters.last.function, event.ext4_counters.last.line
+        case _:
+            return "", 0
+
+
+def _occurrences(event: event_pb2.Event) -> int:
+    """Return how many errors the event stands for; a counter's own difference wins over `count`."""
+    match event.WhichOneof("detail"):
+        case "ext4_counters":
+            counted = event.ext4_counters.new_errors
+        case "btrfs_device":
+            added = event.btrfs_device.added
+            if event.kind in _CORRUPTION_KINDS:
+                counted = added.corruption_errors + added.generation_errors
+            else:
+                counted = added.write_errors + added.read_errors + added.flush_errors
+        case _:
+            counted = 0
+    return max(counted, event.count, 1)
+
+
+def _health(event: event_pb2.Event) -> Mapping[str, object]:
+    """Return the fields that speak of counters and health."""
+    match event.WhichOneof("detail"):
+        case "ext4_counters":
+            counters = event.ext4_counters
+            return {"reading": counters.errors_count, "before_agent": counters.before_agent}
+        case "btrfs_device":
+            return {"before_agent": event.btrfs_device.before_agent}
+        case "xfs_health":
+            health = event.xfs_health
+            scope = event_pb2.XfsScope.Name(health.scope).removeprefix("XFS_SCOPE_").lower()
+            number = event.inode.ino or health.number
+            return {"sick": bool(health.sick), "scope": f"{scope} {number}"}
+        case "smart":
+            return {"passed": event.smart.passed}
+        case _:
+            return {}
