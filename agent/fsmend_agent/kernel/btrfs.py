@@ -4,7 +4,6 @@ All calls take a descriptor of any file on the filesystem. Scrub and `logical_in
 """
 
 import errno
-import os
 import struct
 import uuid
 from dataclasses import dataclass
@@ -142,7 +141,7 @@ def scrub(
     try:
         syscall.ioctl(fd, BTRFS_IOC_SCRUB, ffi.buffer(argument), path)
     except OSError as error:
-        # The kernel copies the progress out on every error since 5.4; on a refusal it is all zero.
+        # The kernel copies the progress out on an error too, so that a scrub can be resumed.
         if error.errno not in {errno.ECANCELED, errno.EIO, errno.ENOMEM}:
             raise
         stopped = ScrubStopped(error.errno, error.strerror, error.filename)
@@ -235,8 +234,3 @@ def _progress(argument: bytes) -> ScrubProgress:
     return ScrubProgress(
         *struct.unpack_from("=15Q", argument, ffi.offsetof("struct btrfs_ioctl_scrub_args", "progress"))
     )
-
-
-def device_path(device: DeviceInfo) -> str:
-    """Return the device's path for messages."""
-    return os.fsdecode(device.path) or f"missing device {device.device_id}"

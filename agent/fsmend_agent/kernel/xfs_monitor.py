@@ -23,12 +23,6 @@ EVENT_BYTES = 64
 """Read in multiples of it."""
 
 _EVENT = struct.Struct("=IIQ32s16x")
-_U64 = struct.Struct("=Q")
-_U32 = struct.Struct("=I")
-_GROUP = struct.Struct("=II")
-_INODE = struct.Struct("=IIQ")
-_MEDIA = struct.Struct("=QQ")
-_FILERANGE = struct.Struct("=QQQII")
 
 
 class Domain(IntEnum):
@@ -83,7 +77,7 @@ class MonitorEvent:
         type: what happened.
         time_ns: wall clock of the kernel.
         lost: events lost (MOUNT, LOST).
-        shutdown: reasons (MOUNT, SHUTDOWN).
+        shutdown: mask of ShutdownReason (MOUNT, SHUTDOWN).
         mask: health bits (FS, AG, RTGROUP, INODE).
         group: number of the allocation or realtime group.
         inode: inode number (INODE, FILERANGE).
@@ -99,7 +93,7 @@ class MonitorEvent:
     type: EventType
     time_ns: int
     lost: int = 0
-    shutdown: ShutdownReason = ShutdownReason(0)
+    shutdown: int = 0
     mask: int = 0
     group: int = 0
     inode: int = 0
@@ -109,6 +103,29 @@ class MonitorEvent:
     position_bytes: int = 0
     length_bytes: int = 0
     error: int = 0
+
+
+_SHUTDOWN = (struct.Struct("=I"), ("shutdown",))
+_LOST = (struct.Struct("=Q"), ("lost",))
+_GROUP = (struct.Struct("=II"), ("mask", "group"))
+_MEDIA = (struct.Struct("=QQ"), ("sector", "sectors"))
+_FILERANGE = (struct.Struct("=QQQII"), ("position_bytes", "length_bytes", "inode", "generation", "error"))
+_NOTHING = (struct.Struct(""), ())
+# The member of the union that belongs to a domain, and the fields of MonitorEvent that it fills.
+_UNION: dict[Domain, tuple[struct.Struct, tuple[str, ...]]] = {
+    Domain.FS: (struct.Struct("=I"), ("mask",)),
+    Domain.AG: _GROUP,
+    Domain.INODE: (struct.Struct("=IIQ"), ("mask", "generation", "inode")),
+    Domain.RTGROUP: _GROUP,
+    Domain.DATADEV: _MEDIA,
+    Domain.RTDEV: _MEDIA,
+    Domain.LOGDEV: _MEDIA,
+    Domain.FILERANGE: _FILERANGE,
+}
+_MOUNT_UNION: dict[EventType, tuple[struct.Struct, tuple[str, ...]]] = {
+    EventType.LOST: _LOST,
+    EventType.SHUTDOWN: _SHUTDOWN,
+}
 
 
 def open_monitor(root_fd: int, *, verbose: bool = True, path: str | bytes | None = None) -> int:
@@ -150,29 +167,19 @@ def decode_monitor_events(data: bytes) -> Iterator[MonitorEvent]:
     for offset in range(0, whole, EVENT_BYTES):
         domain, event_type, time_ns, union = _EVENT.unpack_from(data, offset)
         try:
-            known = Domain(domain), EventType(event_type), time_ns
+            layout, names = _layout(Domain(domain), EventType(event_type))
         except ValueError:
             bad += data[offset : offset + EVENT_BYTES]
         else:
-            yield MonitorEvent(*known, **_details(known[0], known[1], union))
+            details = dict(zip(names, layout.unpack_from(union), strict=True))
+            yield MonitorEvent(domain=Domain(domain), type=EventType(event_type), time_ns=time_ns, **details)  # type: ignore[arg-type]  # mypy gives the ints to every field
     bad += data[whole:]
     if bad:
         raise DecodeError("XFS health events of unknown kind or length", bad)
 
 
-def _details(domain: Domain, event_type: EventType, union: bytes) -> dict[str, int]:
-    """Return the fields that a domain's member of the union holds."""
+def _layout(domain: Domain, event_type: EventType) -> tuple[struct.Struct, tuple[str, ...]]:
+    """Return how the union of such an event is laid out and what its parts are called."""
     if domain is Domain.MOUNT:
-        if event_type is EventType.SHUTDOWN:
-            return {"shutdown": ShutdownReason(_U32.unpack_from(union)[0])}
-        return {"lost": _U64.unpack_from(union)[0]} if event_type is EventType.LOST else {}
-    if domain is Domain.FS:
-        return {"mask": _U32.unpack_from(union)[0]}
-    if domain in {Domain.AG, Domain.RTGROUP}:
-        return dict(zip(("mask", "group"), _GROUP.unpack_from(union), strict=True))
-    if domain is Domain.INODE:
-        return dict(zip(("mask", "generation", "inode"), _INODE.unpack_from(union), strict=True))
-    if domain is Domain.FILERANGE:
-        names = ("position_bytes", "length_bytes", "inode", "generation", "error")
-        return dict(zip(names, _FILERANGE.unpack_from(union), strict=True))
-    return dict(zip(("sector", "sectors"), _MEDIA.unpack_from(union), strict=True))
+        return _MOUNT_UNION.get(event_type, _NOTHING)
+    return _UNION[domain]
