@@ -38,7 +38,8 @@ lint: setup-dev ## formatting, lint, types, layers, generated code, spelling
 	buf lint
 	codespell
 	yamllint --strict .
-	ansible-lint --offline --profile production ansible
+	ansible-galaxy collection install --force -p build/collections ./ansible >/dev/null
+	cd ansible && ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/build/collections ansible-lint --offline --profile production -q
 
 format: setup-dev ## put the code into its form
 	@$(BIN)/ruff format .
