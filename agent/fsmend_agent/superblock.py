@@ -1,0 +1,68 @@
+"""Read a filesystem's UUID from its superblock, for kernels that do not tell it (FS_IOC_GETFSUUID came with 6.9)."""
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+BY_UUID = Path("/dev/disk/by-uuid")
+
+READ_BYTES = 0x10000 + 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where a filesystem keeps its magic number and its UUID, from the start of the device."""
+
+    magic: bytes
+    magic_at: int
+    uuid_at: int
+
+
+# linux/fs/ext4/ext4.h, xfs/libxfs/xfs_format.h, uapi linux/btrfs_tree.h, linux/f2fs_fs.h.
+_EXT = _Layout(b"\x53\xef", 1024 + 0x38, 1024 + 0x68)
+_LAYOUTS = {
+    "ext2": _EXT,
+    "ext3": _EXT,
+    "ext4": _EXT,
+    "xfs": _Layout(b"XFSB", 0, 32),
+    "btrfs": _Layout(b"_BHRfS_M", 0x10000 + 0x40, 0x10000 + 0x20),
+    "f2fs": _Layout(b"\x10\x20\xf5\xf2", 1024, 1024 + 108),
+}
+
+
+def decode_uuid(fs_type: str, head: bytes) -> str:
+    """Return the UUID in canonical lower case; empty when `head` holds no superblock of that type.
+
+    Args:
+        fs_type: as the mount table says.
+        head: the first READ_BYTES bytes of the device.
+    """
+    layout = _LAYOUTS.get(fs_type)
+    if layout is None or not head.startswith(layout.magic, layout.magic_at):
+        return ""
+    raw = head[layout.uuid_at : layout.uuid_at + 16]
+    return str(uuid.UUID(bytes=raw)) if len(raw) == 16 and any(raw) else ""
+
+
+def read_uuid(fs_type: str, device_name: str, by_uuid: Path = BY_UUID, folder: Path = Path("/dev")) -> str:
+    """Return the UUID of the filesystem on a device; empty when it cannot be found out.
+
+    Reads the device where this process may, and asks udev's links otherwise.
+    """
+    device = folder / device_name.replace("!", "/")
+    try:
+        with device.open("rb", buffering=0) as file:
+            found = decode_uuid(fs_type, file.read(READ_BYTES))
+    except OSError:
+        found = ""
+    return found or _linked_uuid(device, by_uuid)
+
+
+def _linked_uuid(device: Path, by_uuid: Path) -> str:
+    """Return the name of the link in `by_uuid` that leads to `device`, if the name is a UUID."""
+    try:
+        links = list(by_uuid.iterdir())
+        found = next((link.name for link in links if link.resolve() == device.resolve()), "")
+        return str(uuid.UUID(found)) if len(found) == 36 else ""
+    except (OSError, RuntimeError, ValueError):  # no udev, a loop of links, a name that is no UUID
+        return ""
