@@ -14,6 +14,11 @@ The tree; a class answers who must act and whether a retry helps::
 System calls raise OSError with errno and path, through `fsmend_agent.kernel.syscall`.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fsmend_proto.v1 import command_pb2
+
 
 class AgentError(Exception):
     """Be the root of the agent's own errors."""
@@ -42,11 +47,29 @@ class SpoolError(AgentError):
 
 
 class ActionRefused(AgentError):  # noqa: N818  a refusal is an outcome, not a fault
-    """Say which precondition of an action does not hold; nothing was touched."""
+    """Say which precondition of an action does not hold; nothing was touched.
+
+    Attributes:
+        code: a RefusalCode of command.proto.
+    """
+
+    def __init__(self, code: "command_pb2.RefusalCode.ValueType", reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 class ActionFailed(AgentError):  # noqa: N818  an outcome, as above
-    """Say how an action failed after it began."""
+    """Say how an action failed after it began.
+
+    Attributes:
+        errno: positive, 0 when no system call said it.
+        result: what was done and found until then, if anything.
+    """
+
+    def __init__(self, reason: str, errno: int = 0, result: "command_pb2.CommandResult | None" = None) -> None:
+        super().__init__(reason)
+        self.errno = errno
+        self.result = result
 
 
 class ProtocolError(AgentError):

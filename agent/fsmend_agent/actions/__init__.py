@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from threading import Event as Flag
 from typing import TYPE_CHECKING, ClassVar
 
+from fsmend_agent.errors import AgentError
 from fsmend_proto.v1 import command_pb2, inventory_pb2
 
 if TYPE_CHECKING:
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
 class Order:
     """One command, checked, with its target found on this host.
 
-    `report` takes progress at any rate (the executor thins it out); `cancelled` is set when somebody asked to stop.
-    Both may be used from the action's thread.
+    `report` takes progress at any rate (the executor thins it out); `cancelled` is set when somebody asked to stop, or
+    when the action's time is over. Both may be used from the action's threads.
+
+    `fd` is a directory of the target, opened and proven to lie on the filesystem that the command means. Work through
+    it and never through a path: what is mounted on a path may have changed since. The executor closes it; -1 without a
+    filesystem.
     """
 
     command: command_pb2.Command
@@ -33,6 +38,22 @@ class Order:
     clock: "Clock"
     report: Callable[[command_pb2.Progress], None]
     cancelled: Flag
+    fd: int = -1
+
+    @property
+    def target(self) -> "MountedFilesystem":
+        """The filesystem, for actions with `needs_filesystem`."""
+        if self.filesystem is None:
+            raise ValueError("the executor gives every action that needs a filesystem one")
+        return self.filesystem
+
+
+class ActionStopped(AgentError):  # noqa: N818  an outcome, like ActionFailed
+    """Say that an action ended early because `cancelled` was set, and what it did until then."""
+
+    def __init__(self, reason: str, result: command_pb2.CommandResult) -> None:
+        super().__init__(reason)
+        self.result = result
 
 
 class Action(ABC):
@@ -41,9 +62,21 @@ class Action(ABC):
     name: ClassVar[str]
     action_class: ClassVar["command_pb2.ActionClass.ValueType"]
     idempotent: ClassVar[bool]  # may be run again after a crash in its middle
+    needs_filesystem: ClassVar[bool] = True
+    timeout_seconds: ClassVar[float] = 3600.0
 
     def __init__(self, order: Order) -> None:
         self.order = order
+
+    @classmethod
+    def classify(cls, command: command_pb2.Command) -> "command_pb2.ActionClass.ValueType":  # noqa: ARG003
+        """Return the class of this command: `action_class`, unless a field of its message makes it another."""
+        return cls.action_class
+
+    def intention(self) -> str:
+        """Say what `run` would do, after "would", for a dry run."""
+        where = b"" if self.order.filesystem is None else self.order.filesystem.mount_points[0]
+        return f"{self.name} {where.decode('utf-8', 'backslashreplace')}".rstrip()
 
     @classmethod
     @abstractmethod
@@ -67,7 +100,9 @@ class Action(ABC):
         """Do it, report progress, obey `cancelled`. The executor adds the readings, the duration, and the verdict.
 
         Raises:
+            ActionRefused: it turned out that it cannot begin, and nothing was touched.
             ActionFailed: it was tried and did not work.
+            ActionStopped: it ended early because of `cancelled`.
         """
 
 
