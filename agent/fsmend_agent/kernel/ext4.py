@@ -1,4 +1,6 @@
-"""Read the error counters that ext4 keeps in its superblock (/sys/fs/ext4/DEVICE, Documentation/ABI/testing/sysfs-fs-ext4).
+"""Read the error counters that ext4 keeps in its superblock (/sys/fs/ext4/DEVICE).
+
+See Documentation/ABI/testing/sysfs-fs-ext4.
 
 They survive remounts, so they also tell of errors from before the agent started. Data writeback failures do not
 count there (seen on 6.18).

@@ -172,7 +172,7 @@ def decode_monitor_events(data: bytes) -> Iterator[MonitorEvent]:
             bad += data[offset : offset + EVENT_BYTES]
         else:
             details = dict(zip(names, layout.unpack_from(union), strict=True))
-            yield MonitorEvent(domain=Domain(domain), type=EventType(event_type), time_ns=time_ns, **details)  # type: ignore[arg-type]  # mypy gives the ints to every field
+            yield MonitorEvent(domain=Domain(domain), type=EventType(event_type), time_ns=time_ns, **details)
     bad += data[whole:]
     if bad:
         raise DecodeError("XFS health events of unknown kind or length", bad)
