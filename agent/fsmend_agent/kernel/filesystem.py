@@ -18,7 +18,7 @@ def fs_uuid(fd: int, path: str | bytes | None = None) -> uuid.UUID | None:
     """Return the UUID of the filesystem that `fd` lies on (Linux 6.9); None when it has none of 16 bytes.
 
     Raises:
-        OSError: ENOTTY when the kernel or the filesystem does not tell.
+        OSError: ENOTTY when the kernel or the filesystem does not tell (btrfs on 6.18: use `btrfs.fs_info`).
     """
     argument = ffi.new("struct fsuuid2 *")
     syscall.ioctl(fd, FS_IOC_GETFSUUID, ffi.buffer(argument), path)

@@ -209,7 +209,7 @@ class TraceInstance:
 
     def _read_pages(self, pipe: int, limit: int) -> list[bytes]:
         """Return the pages that one CPU has, up to a limit."""
-        pages = []
+        pages: list[bytes] = []
         with contextlib.suppress(BlockingIOError):
             while len(pages) < limit and (page := os.read(pipe, self._layout.page_bytes)):
                 pages.append(page)
