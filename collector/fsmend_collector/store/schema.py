@@ -2,15 +2,16 @@
 
 What holds everywhere:
 
-- Times are integers, nanoseconds since 1970. `received_ns`, `created_ns`, `seen_ns` … are the collector's clock; `wall_ns`
-  is the host's.
+- Times are integers, nanoseconds since 1970. `received_ns`, `created_ns`, `seen_ns` … are the collector's clock;
+  `wall_ns` is the host's.
 - `id` of `events`, `gaps` and `command_updates` comes from ONE counter (`meta`, key `last_record_id`) that the single
-  writer advances in its transaction. So ids grow with the order of commit, a merge of the three tables by id is the order
-  in which the collector learnt things, and a reader that follows `id > cursor` misses nothing. Within one table ids have
-  holes.
-- `record` columns hold the serialised `Record` exactly as the agent sent it: nothing is encoded again, unknown fields of
-  newer agents survive, and the columns beside it are only what queries filter on. 64-bit unsigned values that do not fit
-  a signed column are stored as their two's complement (`ino`) or clamped (counts, clocks); the record has them exact.
+  writer advances in its transaction. So ids grow with the order of commit, a merge of the three tables by id is the
+  order in which the collector learnt things, and a reader that follows `id > cursor` misses nothing. Within one table
+  ids have holes.
+- `record` columns hold the serialised `Record` exactly as the agent sent it: nothing is encoded again, unknown fields
+  of newer agents survive, and the columns beside it are only what queries filter on. 64-bit unsigned values that do
+  not fit a signed column are stored as their two's complement (`ino`) or clamped (counts, clocks); the record has
+  them exact.
 - `agent` is `agents.number`, a small integer, where rows are many; `agent_id` is the identity of the certificate.
 - Enumerations are stored as the numbers of the proto enumerations.
 """
@@ -29,9 +30,9 @@ from sqlalchemy import (
     text,
 )
 
-# An index entry of a scattered fleet must not land on a random page of an index with millions of entries. So the index of
-# `events` for one agent leads with the id's chunk: inserts stay within the newest chunk, and a query for one agent makes
-# one seek a chunk, newest first (`queries.events_page`).
+# An index entry of a scattered fleet must not land on a random page of an index with millions of entries. So the
+# index of `events` for one agent leads with the id's chunk: inserts stay within the newest chunk, and a query for one
+# agent makes one seek a chunk, newest first (`queries.events_page`).
 EVENT_CHUNK_BITS = 13
 
 metadata = MetaData(
@@ -168,7 +169,9 @@ hosts = Table(
     _text("kernel_release"),
     _text("labels"),  # JSON object, keys sorted
     _big("seen_ns"),
+    _big("record_id"),  # from the same counter as the ids of events: when the collector learnt it
     Column("host", LargeBinary, nullable=False),  # Host
+    Column("inventory", LargeBinary, nullable=False),  # Inventory, the whole
     Index(None, "name"),
 )
 
