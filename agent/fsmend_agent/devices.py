@@ -111,15 +111,21 @@ def backing_file(folder: Path) -> bytes:
 
 
 def place(folder: Path) -> str:
-    """Return where a device hangs, from the first bus to the port; empty for what hangs nowhere (loop, dm, md, zram).
+    """Return where a disk hangs, from the first bus to the port; empty for what hangs nowhere (loop, dm, md, zram).
 
-    Host, target and controller numbers (host2, nvme0) are given out by order of discovery, so only the bus addresses
-    and the port's own numbers stay.
+    Numbers of hosts and controllers in it (host2, ata3) are given out by order of discovery: it tells what shares a
+    part of the way now, and is no identity for a disk that has one of its own.
     """
-    parts = folder.resolve().parts
-    if "devices" not in parts or "block" not in parts:
+    resolved = folder.resolve()
+    parts = resolved.parts
+    if "devices" not in parts:
         return ""
-    parts = parts[parts.index("devices") + 1 : len(parts) - 1 - parts[::-1].index("block")]
+    parts = parts[parts.index("devices") + 1 : -1]
+    if "nvme-subsystem" in parts:  # native multipath: the disk hangs on the subsystem, which names its controllers
+        controller = next((name for name in sysfs.names(resolved.parent) if re.fullmatch(r"nvme\d+", name)), "")
+        return place(resolved.parent / controller / resolved.name) if controller else ""
+    if "block" in parts:
+        parts = parts[: parts.index("block")]
     return "" if parts[:1] == ("virtual",) else "/".join(parts)
 
 
@@ -163,4 +169,5 @@ def _serial(folder: Path) -> str:
     if _MADE_UP_SERIAL.fullmatch(serial):
         return ""
     model = sysfs.read_text(folder / "device/model") or sysfs.read_text(folder / "device/name")
-    return "serial:" + "_".join(f"{model} {serial}".split())
+    namespace = sysfs.read_text(folder / "nsid")  # NVMe: the serial number is the controller's
+    return "serial:" + "_".join(f"{model} {serial} {namespace}".split())

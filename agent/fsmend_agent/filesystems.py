@@ -4,6 +4,7 @@ The table is changed on the event loop's thread only; `read_mounted` blocks and 
 """
 
 import asyncio
+import errno
 import logging
 import os
 import stat
@@ -177,12 +178,9 @@ def read_mounted(mount_points: Collection[bytes] = (), path: Path = mounts.MOUNT
         path: the mount table.
     """
     by_superblock: defaultdict[tuple[int, int], list[mounts.Mount]] = defaultdict(list)
-    try:
-        for mount in mounts.decode(path.read_bytes()):
-            if (mount.major or mount.fs_type == "btrfs") and mount.fs_type not in _NOT_OURS:
-                by_superblock[mount.major, mount.minor].append(mount)
-    except DecodeError as error:
-        LOGGER.warning("%s: %s: %r", path, error.reason, error.raw[:200])
+    for mount in _decode(path):
+        if (mount.major or mount.fs_type == "btrfs") and mount.fs_type not in _NOT_OURS:
+            by_superblock[mount.major, mount.minor].append(mount)
     wanted = frozenset(mount_points)
     return [
         _read_one(same)
@@ -246,6 +244,39 @@ def open_mount(mount_point: bytes, mount_id: int) -> int | None:
         return os.open(b"/proc/self/fd/%d" % path_fd, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     finally:
         os.close(path_fd)
+
+
+def open_mounted(filesystem: MountedFilesystem, path: Path = mounts.MOUNTINFO) -> int:
+    """Return a descriptor for ioctls on this filesystem and no other, whatever was mounted over it or instead of it.
+
+    Raises:
+        OSError: it may not be read; ENOENT when it is not mounted any more.
+    """
+    refused: OSError = FileNotFoundError(errno.ENOENT, "not mounted any more", " ".join(filesystem.device_names))
+    for mount in _decode(path):
+        if (mount.major, mount.minor, mount.fs_type) != (filesystem.major, filesystem.minor, filesystem.type):
+            continue
+        try:
+            fd = open_mount(mount.mount_point, mount.mount_id)
+        except OSError as error:
+            refused = error
+            continue
+        if fd is None:
+            continue
+        # A loop or anonymous number is soon used again by the next filesystem.
+        uuid = _ask_uuid(fd)
+        if not uuid or not filesystem.uuid or uuid == filesystem.uuid:
+            return fd
+        os.close(fd)
+    raise refused
+
+
+def _decode(path: Path) -> Iterator[mounts.Mount]:
+    """Yield the mounts; a line that is none is noted and left out, because the others still need a watch."""
+    try:
+        yield from mounts.decode(path.read_bytes())
+    except DecodeError as error:
+        LOGGER.warning("%s: %s: %r", path, error.reason, error.raw[:200])
 
 
 def _ask(mount: mounts.Mount) -> _Answer | None:

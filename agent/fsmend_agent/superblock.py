@@ -44,18 +44,51 @@ def decode_uuid(fs_type: str, head: bytes) -> str:
     return str(uuid.UUID(bytes=raw)) if len(raw) == 16 and any(raw) else ""
 
 
+# ext4's feature words (fs/ext4/ext4.h): offset in the superblock, bit, and the name that mke2fs(8) gives it.
+_EXT_FEATURES = (
+    (0x5C, 0x4, "has_journal"),
+    (0x60, 0x40, "extents"),
+    (0x60, 0x80, "64bit"),
+    (0x60, 0x2000, "metadata_csum_seed"),
+    (0x60, 0x8000, "inline_data"),
+    (0x60, 0x10000, "encrypt"),
+    (0x60, 0x20000, "casefold"),
+    (0x64, 0x100, "quota"),
+    (0x64, 0x200, "bigalloc"),
+    (0x64, 0x400, "metadata_csum"),
+    (0x64, 0x8000, "verity"),
+)
+
+
+def decode_ext_features(head: bytes) -> list[str]:
+    """Return the features of ext2, ext3 or ext4 that matter to repair; none when `head` holds no such superblock."""
+    if not head.startswith(_EXT.magic, _EXT.magic_at) or len(head) < 2048:
+        return []
+    words = {at: int.from_bytes(head[1024 + at : 1028 + at], "little") for at in (0x5C, 0x60, 0x64)}
+    return [name for at, bit, name in _EXT_FEATURES if words[at] & bit]
+
+
+def read_ext_features(device_name: str, folder: Path = Path("/dev")) -> list[str]:
+    """Return the features of the ext4 on a device; none when it may not be read."""
+    return decode_ext_features(_read_head(folder / device_name.replace("!", "/")))
+
+
+def _read_head(device: Path) -> bytes:
+    """Return the first READ_BYTES bytes of a device; empty when it may not or cannot be read."""
+    try:
+        with device.open("rb", buffering=0) as file:
+            return file.read(READ_BYTES)
+    except OSError:
+        return b""
+
+
 def read_uuid(fs_type: str, device_name: str, by_uuid: Path = BY_UUID, folder: Path = Path("/dev")) -> str:
     """Return the UUID of the filesystem on a device; empty when it cannot be found out.
 
     Reads the device where this process may, and asks udev's links otherwise.
     """
     device = folder / device_name.replace("!", "/")
-    try:
-        with device.open("rb", buffering=0) as file:
-            found = decode_uuid(fs_type, file.read(READ_BYTES))
-    except OSError:
-        found = ""
-    return found or _linked_uuid(device, by_uuid)
+    return decode_uuid(fs_type, _read_head(device)) or _linked_uuid(device, by_uuid)
 
 
 def _linked_uuid(device: Path, by_uuid: Path) -> str:

@@ -1,0 +1,107 @@
+"""The Inventory record: what this host consists of, and what can be seen and repaired here.
+
+It is the population that diagnosis counts against, so it is complete or not sent: a part that cannot be read is
+empty, never left out.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+
+from fsmend_agent import survey
+from fsmend_agent.devices import DeviceTable
+from fsmend_agent.filesystems import FilesystemTable, MountedFilesystem
+from fsmend_agent.inventory import disks, host, mounted
+from fsmend_agent.inventory.host import HERE, Roots
+from fsmend_proto.v1 import event_pb2, inventory_pb2
+
+__all__ = ["HERE", "Roots", "collect", "device_table", "digest", "watch"]
+
+LOOK_SECONDS = 3600.0
+"""How often the devices are read again: a disk that is swapped changes no mount table."""
+
+SEND_SECONDS = 86400.0
+"""How often it is sent even if nothing changed."""
+
+SETTLE_SECONDS = 2.0
+"""How long to wait after a change of the mounts, so that a boot makes one record and not fifty."""
+
+
+def device_table(roots: Roots = HERE) -> DeviceTable:
+    """Return the device look-ups of this host, as the inventory names them."""
+    return DeviceTable(roots.sys, host.machine_id(roots))
+
+
+def collect(
+    filesystems: Iterable[MountedFilesystem],
+    clocks: event_pb2.Clocks,
+    *,
+    labels: Mapping[str, str] | None = None,
+    roots: Roots = HERE,
+) -> inventory_pb2.Inventory:
+    """Return the inventory of this host. Blocks: call it in a thread."""
+    table = device_table(roots)
+    filesystems = tuple(filesystems)
+    clones = FilesystemTable(filesystems).clones()
+    described = host.describe(roots, labels or {})
+    general = survey.capabilities(described.kernel_release)
+    described.capabilities.extend(general)
+    inventory = inventory_pb2.Inventory(clocks=clocks, host=described, devices=disks.describe(table, roots.sys))
+    for filesystem in filesystems:
+        one = mounted.describe(filesystem, table, roots.sys)
+        one.capabilities.extend(
+            survey.filesystem_capabilities(
+                filesystem,
+                general,
+                described.kernel_release,
+                features=one.features,
+                clone=filesystem.uuid in clones,
+            )
+        )
+        inventory.filesystems.append(one)
+    return inventory
+
+
+def digest(inventory: inventory_pb2.Inventory) -> str:
+    """Return a fingerprint of everything in it that does not change by itself, as clocks and free space do."""
+    copy = inventory_pb2.Inventory()
+    copy.CopyFrom(inventory)
+    copy.ClearField("clocks")
+    for filesystem in copy.filesystems:
+        filesystem.ClearField("free_bytes")
+    return hashlib.sha256(copy.SerializeToString(deterministic=True)).hexdigest()
+
+
+async def watch(
+    table: FilesystemTable,
+    collect_now: Callable[[tuple[MountedFilesystem, ...]], inventory_pb2.Inventory],
+    send: Callable[[inventory_pb2.Inventory], None],
+) -> None:
+    """Send the inventory at once, on change, and once a day, until cancelled.
+
+    Looks after every change of the mounts and every LOOK_SECONDS.
+
+    Args:
+        table: the filesystems, followed by somebody else.
+        collect_now: `collect` with everything but the filesystems bound; called in a thread.
+        send: takes the record; called on the event loop's thread.
+    """
+    loop = asyncio.get_running_loop()
+    changed = asyncio.Event()
+    sent, sent_at = "", 0.0
+    unsubscribe = table.subscribe(lambda _added, _removed: changed.set())
+    try:
+        while True:
+            changed.clear()
+            inventory = await asyncio.to_thread(collect_now, tuple(table))
+            fingerprint = digest(inventory)
+            if fingerprint != sent or loop.time() - sent_at >= SEND_SECONDS:
+                send(inventory)
+                sent, sent_at = fingerprint, loop.time()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await changed.wait()
+            await asyncio.sleep(SETTLE_SECONDS)
+    finally:
+        unsubscribe()
