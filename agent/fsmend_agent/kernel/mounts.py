@@ -113,26 +113,28 @@ def fsid(path: str | bytes) -> str:
 
 
 class MountTableWatcher:
-    """Tell when the mount table changed; `fileno` fits asyncio's add_reader.
+    """Tell when the mount table changed: by `fileno` with asyncio's add_reader, or by `wait`; not both.
 
     The kernel reports a change as a priority event (POLLPRI), for which asyncio has no callback. An epoll descriptor
     that waits for it becomes readable itself when it comes, and that is what `fileno` gives.
+
+    **Every wake-up is a change, even when the table reads the same**: a filesystem that was unmounted and mounted again
+    may get the same mount id, but its fanotify mark is gone. The kernel takes a change as seen once it was polled, so
+    there is nothing to read or to acknowledge; a change before add_reader is not reported, so read the table after it.
     """
 
     def __init__(self, path: Path = MOUNTINFO) -> None:
         self._table = path.open("rb", buffering=0)
         self._epoll = select.epoll()
         self._epoll.register(self._table, select.EPOLLPRI)
-        # The first poll answers for what happened before the open; the caller reads the table afterwards anyway.
-        self._epoll.poll(0)
 
     def fileno(self) -> int:
-        """Return a descriptor that is readable while a change has not been taken by `changed`."""
+        """Return a descriptor that polls as readable once for every change."""
         return self._epoll.fileno()
 
-    def changed(self) -> bool:
-        """Tell whether the table changed since the last call; never waits."""
-        return bool(self._epoll.poll(0))
+    def wait(self, timeout_seconds: float = 0) -> bool:
+        """Tell whether the table changed since it was last polled; wait for it so long."""
+        return bool(self._epoll.poll(timeout_seconds))
 
     def close(self) -> None:
         """Stop watching."""
