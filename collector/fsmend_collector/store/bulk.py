@@ -16,7 +16,7 @@ _COLUMNS = tuple(column.name for column in events.columns)
 _ROW = "(" + ",".join("?" * len(_COLUMNS)) + ")"
 _HEAD = f"INSERT INTO events ({','.join(_COLUMNS)}) VALUES "  # noqa: S608  names of our own schema
 # Few sizes, so that each statement stays in the connection's cache.
-_SIZES = (128, 16, 1)
+_SIZES = (512, 64, 8, 1)
 _STATEMENTS = {size: _HEAD + ",".join([_ROW] * size) for size in _SIZES}
 
 
