@@ -67,7 +67,11 @@ class MountedFilesystem:
 
 
 Listener = Callable[[frozenset[MountedFilesystem], frozenset[MountedFilesystem]], None]
-"""Called with what was added and what was removed; a filesystem that changed is in both, in its two forms."""
+"""Called with what was added and what was removed; a filesystem that changed is in both, in its two forms.
+
+Both are empty when the mount table changed and reads the same: a filesystem may have been unmounted and mounted again
+in between, and then a fanotify mark on it is gone. Who depends on that must set its marks again.
+"""
 
 
 class FilesystemTable:
@@ -144,11 +148,16 @@ class FilesystemTable:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def update(self, filesystems: Iterable[MountedFilesystem]) -> bool:
-        """Replace everything, tell the listeners, and return whether anything changed."""
+    def update(self, filesystems: Iterable[MountedFilesystem], *, remounted: bool = False) -> bool:
+        """Replace everything, tell the listeners, and return whether anything changed.
+
+        Args:
+            filesystems: all that are mounted now.
+            remounted: tell the listeners even when nothing changed, see `Listener`.
+        """
         new = frozenset(filesystems)
         added, removed = new - self._all, self._all - new
-        if not added and not removed:
+        if not added and not removed and not remounted:
             return False
         known = self.clones()
         self._index(new)
@@ -159,7 +168,7 @@ class FilesystemTable:
                 )
         for listener in tuple(self._listeners):
             listener(added, removed)
-        return True
+        return bool(added or removed)
 
 
 def _only(found: tuple[MountedFilesystem, ...]) -> MountedFilesystem | None:
@@ -348,16 +357,13 @@ async def follow(table: FilesystemTable, mount_points: Collection[bytes] = (), p
     changed = asyncio.Event()
     watcher = mounts.MountTableWatcher(path)
 
-    def take() -> None:
-        # That the descriptor became readable is the news; by the time of this call the kernel may have forgotten it.
-        watcher.changed()
-        changed.set()
-
-    loop.add_reader(watcher.fileno(), take)
+    # That the descriptor became readable is all the news: the kernel forgets the change once it was polled.
+    loop.add_reader(watcher.fileno(), changed.set)
     try:
         while True:
+            woken = changed.is_set()
             changed.clear()
-            table.update(await asyncio.to_thread(read_mounted, mount_points, path))
+            table.update(await asyncio.to_thread(read_mounted, mount_points, path), remounted=woken)
             try:
                 async with asyncio.timeout(REREAD_SECONDS):
                     await changed.wait()

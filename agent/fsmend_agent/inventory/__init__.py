@@ -90,7 +90,7 @@ async def watch(
     loop = asyncio.get_running_loop()
     changed = asyncio.Event()
     sent, sent_at = "", 0.0
-    unsubscribe = table.subscribe(lambda _added, _removed: changed.set())
+    unsubscribe = table.subscribe(lambda added, removed: changed.set() if added or removed else None)
     try:
         while True:
             changed.clear()
