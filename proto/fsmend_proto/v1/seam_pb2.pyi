@@ -292,8 +292,11 @@ class SeamBatch(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
+    NEXT_SEQUENCE_FIELD_NUMBER: _builtins.int
     epoch: _builtins.str
     first_sequence: _builtins.int
+    next_sequence: _builtins.int
+    """what to ask for next: a Gap among the records may stand for many sequences"""
     @_builtins.property
     def records(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """serialised Record messages, in sequence"""
@@ -304,10 +307,11 @@ class SeamBatch(_message.Message):
         epoch: _builtins.str = ...,
         first_sequence: _builtins.int = ...,
         records: _abc.Iterable[_builtins.bytes] | None = ...,
+        next_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "first_sequence", b"first_sequence", "records", b"records"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "first_sequence", b"first_sequence", "next_sequence", b"next_sequence", "records", b"records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
