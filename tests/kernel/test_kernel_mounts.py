@@ -52,10 +52,10 @@ async def test_every_change_of_the_mount_table_wakes_the_event_loop(ext4_fs):
 def test_a_change_of_the_mount_table_ends_a_wait(ext4_fs):
     watcher = mounts.MountTableWatcher()
     try:
-        while watcher.wait(0.05):
+        while watcher.changed(0.05):
             pass
         ext4_fs.mount()
-        assert watcher.wait(5)
+        assert watcher.changed(5)
     finally:
         watcher.close()
 

@@ -113,7 +113,7 @@ def fsid(path: str | bytes) -> str:
 
 
 class MountTableWatcher:
-    """Tell when the mount table changed: by `fileno` with asyncio's add_reader, or by `wait`; not both.
+    """Tell when the mount table changed: by `fileno` with asyncio's add_reader, or by `changed`; not both.
 
     The kernel reports a change as a priority event (POLLPRI), for which asyncio has no callback. An epoll descriptor
     that waits for it becomes readable itself when it comes, and that is what `fileno` gives.
@@ -132,7 +132,7 @@ class MountTableWatcher:
         """Return a descriptor that polls as readable once for every change."""
         return self._epoll.fileno()
 
-    def wait(self, timeout_seconds: float = 0) -> bool:
+    def changed(self, timeout_seconds: float = 0) -> bool:
         """Tell whether the table changed since it was last polled; wait for it so long."""
         return bool(self._epoll.poll(timeout_seconds))
 
