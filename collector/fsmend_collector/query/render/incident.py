@@ -1,0 +1,96 @@
+"""The description of an incident: the whole story on one page. Pure."""
+
+from collections.abc import Sequence
+
+from fsmend_collector.query.render.columns import action_name
+from fsmend_collector.query.render.escape import visible
+from fsmend_collector.query.render.eventline import event_line
+from fsmend_collector.query.render.readings import history_lines, result_lines, state_word
+from fsmend_collector.query.render.section import Fact, facts, grid, heading, section
+from fsmend_collector.query.render.values import errno_name, local_time, word
+from fsmend_proto.v1 import event_pb2, incident_pb2
+from fsmend_proto.v1 import query_pb2 as pb
+
+
+def incident_lines(
+    view: incident_pb2.Incident, commands: Sequence[pb.CommandView], events: Sequence[pb.EventView]
+) -> list[str]:
+    """Return unit, cause, places, evidence, timeline, commands with their readings, and what to do."""
+    lines = [heading(f"{view.code}  {visible(view.summary)}"), *facts(_head(view)), *_unit(view)]
+    lines += section("Cause", _causes(view)) + section("Members", _members(view)) + section("Places", _places(view))
+    shown = f", {len(events)} shown" if len(events) < view.evidence_count else ""
+    lines += section(f"Evidence ({view.evidence_count} events{shown})", [event_line(one, wide=True) for one in events])
+    lines += section("Timeline", _timeline(view))
+    for command in commands:
+        lines += _command(command)
+    return lines + section("Recommendation", [visible(view.recommendation)] if view.recommendation else [])
+
+
+def _head(view: incident_pb2.Incident) -> list[Fact]:
+    return [
+        ("Incident", view.id),
+        ("Severity", word(event_pb2.Severity.DESCRIPTOR, view.severity)),
+        ("State", word(incident_pb2.IncidentState.DESCRIPTOR, view.state)),
+        ("Resolution", view.resolution),
+        ("Merged into", view.merged_into),
+        ("Muted until", local_time(view.muted_until_ns)),
+        ("Began", local_time(view.onset_ns)),
+        ("Opened", local_time(view.opened_ns)),
+        ("Updated", local_time(view.updated_ns)),
+        ("Resolved", local_time(view.resolved_ns)),
+        ("Errors", f"{view.occurrences} counted in {view.locations} places"),
+        ("Errno", ", ".join(errno_name(number) for number in view.errnos)),
+        ("Seen by", ", ".join(view.sources)),
+    ]
+
+
+def _unit(view: incident_pb2.Incident) -> list[str]:
+    unit = view.unit
+    pairs: list[Fact] = [
+        ("Host", f"{unit.host_name} (agent {unit.agent_id})"),
+        ("Filesystem", " ".join(part for part in (unit.filesystem_type, unit.filesystem_uuid) if part)),
+        ("Mount point", unit.mount_point),
+        ("Device", " ".join(part for part in (unit.device_name, unit.device_id) if part)),
+    ]
+    return section("Unit", facts(pairs))
+
+
+def _causes(view: incident_pb2.Incident) -> list[str]:
+    causes = ([view.cause] if view.HasField("cause") else []) + list(view.suspects)
+    return [
+        f"{visible(cause.dimension)} {visible(cause.value)}" + (f", odds {cause.odds:.2g}" if cause.odds else "")
+        for cause in causes
+    ]
+
+
+def _members(view: incident_pb2.Incident) -> list[str]:
+    rows: list[list[str | bytes]] = [
+        [unit.host_name, unit.filesystem_uuid, unit.device_name or unit.device_id, unit.mount_point]
+        for unit in view.members
+    ]
+    return grid(("HOST", "FILESYSTEM", "DEVICE", "MOUNT"), rows)
+
+
+def _places(view: incident_pb2.Incident) -> list[str]:
+    rows: list[list[str | bytes]] = []
+    for place in view.places:
+        inode = f"{place.ino}" + (f" gen {place.generation}" if place.generation else "") if place.ino else "-"
+        code = f"{place.function}:{place.line}" if place.function else "-"
+        sectors = f"{place.sectors.start}+{place.sectors.count}" if place.HasField("sectors") else "-"
+        rows.append([inode, place.path or "-", code, sectors])
+    return grid(("INODE", "PATH", "CODE", "SECTORS"), rows)
+
+
+def _timeline(view: incident_pb2.Incident) -> list[str]:
+    return [
+        f"{local_time(entry.wall_ns)}  {visible(entry.what)}: {visible(entry.text)}"
+        + (f" (command {visible(entry.command_id)})" if entry.command_id else "")
+        for entry in view.timeline
+    ]
+
+
+def _command(view: pb.CommandView) -> list[str]:
+    title = f"Command {visible(view.command.id)}: {action_name(view.command)}, {state_word(view.state)}"
+    order: list[Fact] = [("Ordered by", view.command.ordered_by), ("Reason", view.command.reason)]
+    inner = [*facts(order), *history_lines(view), *result_lines(view)]
+    return section(title, inner)
