@@ -1,8 +1,8 @@
 """CRC-32C (Castagnoli, RFC 3720 appendix B.4) at a useful speed in pure Python.
 
-A table loop costs some 70 ns for each two bytes. Most of a record is folded away before that loop with a few shifts and
-exclusive ors of Python integers, which run at the speed of memory: a CRC is a remainder modulo P, so a message may first
-be reduced modulo any multiple of P, and P has a multiple with six terms only::
+A table loop costs tens of nanoseconds for each two bytes. Most of a record is folded away before that loop with a few
+shifts and exclusive ors of Python integers, which run at the speed of memory: a CRC is a remainder modulo P, so a
+message may first be reduced modulo any multiple of P, and P has a multiple with six terms only::
 
     Q = x^290 + x^136 + x^113 + x^107 + x^32 + 1
 
