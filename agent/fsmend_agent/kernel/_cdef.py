@@ -301,7 +301,7 @@ int name_to_handle_at(int directory_fd, const char *path, struct file_handle *ha
 int open_by_handle_at(int mount_fd, struct file_handle *handle, int flags);
 int mount(const char *source, const char *target, const char *fs_type, unsigned long flags, const void *data);
 int umount2(const char *target, int flags);
-long syscall(long number, long first, long second, long third);
+long syscall(long number, long first, long second, long third, long fourth, long fifth);
 """
 
 HEADERS = {
