@@ -1,0 +1,92 @@
+"""Check an operator's Ed25519 signature over a command, with the host's own openssl program.
+
+The agent carries no crypto library. What is signed: the deterministic serialisation of the Command with `signature`
+and `signer` cleared (docs/policy.md).
+"""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from fsmend_proto.v1 import command_pb2
+
+OPENSSL = Path("/usr/bin/openssl")
+SIGNATURE_BYTES = 64
+TIMEOUT_SECONDS = 10.0
+_VERIFY = ("pkeyutl", "-verify", "-rawin", "-pubin", "-keyform", "DER")
+# SubjectPublicKeyInfo of an Ed25519 key is this and the 32 raw bytes (RFC 8410, section 4).
+_KEY_PREFIX = bytes.fromhex("302a300506032b6570032100")
+
+
+def canonical(command: command_pb2.Command) -> bytes:
+    """Return the bytes that a signature of `command` covers."""
+    copy = command_pb2.Command()
+    copy.CopyFrom(command)
+    copy.ClearField("signature")
+    copy.ClearField("signer")
+    return copy.SerializeToString(deterministic=True)
+
+
+def missing(command: command_pb2.Command, signers: Mapping[str, bytes]) -> str:
+    """Return why there is nothing to verify; empty when there is a signature by a known signer. Pure."""
+    if not command.signature or not command.signer:
+        return "the policy of this host requires an operator's signature, and the command has none"
+    if command.signer not in signers:
+        return f"{command.signer!r} is no signer of this host's policy"
+    if len(command.signature) != SIGNATURE_BYTES:
+        return f"an Ed25519 signature has {SIGNATURE_BYTES} bytes, not {len(command.signature)}"
+    return ""
+
+
+def verify(command: command_pb2.Command, signers: Mapping[str, bytes], openssl: Path = OPENSSL) -> str:
+    """Return why the signature of `command` does not hold; empty when it does.
+
+    Blocks for some milliseconds: call it in a thread.
+
+    Args:
+        command: as it came.
+        signers: raw 32-byte public keys by name.
+        openssl: the program, version 3.0 or newer.
+    """
+    problem = missing(command, signers)
+    if problem:
+        return problem
+    try:
+        answer = _ask(openssl, _KEY_PREFIX + signers[command.signer], command.signature, canonical(command))
+    except subprocess.TimeoutExpired:
+        return f"{openssl} did not answer within {TIMEOUT_SECONDS:.0f} s"
+    except OSError as error:
+        return f"the signature cannot be checked: {openssl}: {error.strerror}"
+    if answer.returncode == 0:
+        return ""
+    detail = (answer.stderr or answer.stdout).decode("utf-8", "backslashreplace").strip().splitlines()
+    return (
+        f"the signature by {command.signer!r} does not fit the command ({detail[0] if detail else 'no reason given'})"
+    )
+
+
+def _ask(openssl: Path, key: bytes, signature: bytes, message: bytes) -> "subprocess.CompletedProcess[bytes]":
+    """Run openssl over memory files: no file that another process could exchange or a full disk refuse."""
+    with ExitStack() as files:
+        fds = [_memory_file(files, content) for content in (key, signature, message)]
+        key_path, signature_path, message_path = (f"/proc/self/fd/{fd}" for fd in fds)
+        return subprocess.run(
+            [str(openssl), *_VERIFY, "-inkey", key_path, "-sigfile", signature_path, "-in", message_path],
+            pass_fds=fds,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={"LC_ALL": "C"},
+            cwd="/",
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+
+
+def _memory_file(files: ExitStack, content: bytes) -> int:
+    """Return a descriptor of a file in memory, closed with `files`."""
+    fd = os.memfd_create("fsmend-signature", os.MFD_CLOEXEC)
+    files.callback(os.close, fd)
+    os.write(fd, content)
+    return fd
