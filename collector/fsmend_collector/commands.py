@@ -1,5 +1,6 @@
 """The life of a command as the collector sees it. Pure."""
 
+from fsmend_collector.errors import CommandRefused
 from fsmend_proto.v1 import command_pb2
 
 QUEUED = command_pb2.COMMAND_STATE_QUEUED
@@ -33,3 +34,57 @@ def may_follow(present: int, reported: int) -> bool:
     if reported in FINAL_STATES:
         return True
     return reported in OPEN_STATES and (reported > present or reported == present == RUNNING)
+
+
+ACTION_CLASSES = {
+    "collect_evidence": command_pb2.ACTION_CLASS_OBSERVE,
+    "scrub_xfs": command_pb2.ACTION_CLASS_CHECK,
+    "repair_xfs": command_pb2.ACTION_CLASS_REPAIR,
+    "remount_read_only": command_pb2.ACTION_CLASS_CONTAIN,
+}
+MAX_TEXT_LENGTH = 4_096
+
+
+def class_of(command: command_pb2.Command) -> "command_pb2.ActionClass.ValueType":
+    """Return the class that a command's action has; a btrfs scrub that only reads is a check."""
+    action = command.WhichOneof("action") or ""
+    if action == "scrub_btrfs":
+        read_only = command.scrub_btrfs.read_only
+        return command_pb2.ACTION_CLASS_CHECK if read_only else command_pb2.ACTION_CLASS_REPAIR
+    return ACTION_CLASSES.get(action, command_pb2.ACTION_CLASS_UNSPECIFIED)
+
+
+def check_command(command: command_pb2.Command, now_ns: int) -> None:
+    """Check what can be checked without the host.
+
+    Raises:
+        CommandRefused: an action, a target or time is missing, or the class is not the action's.
+    """
+    action = command.WhichOneof("action")
+    problem = ""
+    if action is None:
+        problem = "the command has no action"
+    elif command.action_class != class_of(command):
+        wanted = command_pb2.ActionClass.Name(class_of(command))
+        problem = f"action {action} is of class {wanted}"
+    elif not command.target.filesystem_uuid and not command.target.device_id and action != "collect_evidence":
+        problem = f"action {action} needs a target: a filesystem UUID or a device"
+    elif not now_ns < command.not_after_wall_ns < 1 << 63:
+        problem = "the command has expired already"
+    elif any("\0" in text or len(text) > MAX_TEXT_LENGTH for text in _texts(command)):
+        problem = "a text of the command is too long or holds a NUL"
+    if problem:
+        raise CommandRefused(problem)
+
+
+def _texts(command: command_pb2.Command) -> tuple[str, ...]:
+    target = command.target
+    return (
+        command.id,
+        command.incident_id,
+        command.ordered_by,
+        command.reason,
+        target.filesystem_uuid,
+        target.device_id,
+        target.boot_id,
+    )

@@ -10,6 +10,7 @@ The tree; a class answers who must act and whether a retry helps::
      ├── ProtocolError      the agent broke a promise of the wire; its stream ends, it may come back
      │    ├── SequenceGap       a batch begins past the watermark; the agent must send from the watermark on
      │    └── EpochStale        the sequences of this epoch cannot be continued: the agent begins a new epoch
+     ├── Quarantined        two hosts share one identity; the operator removes one and releases the agent
      ├── IdentityError      the caller's certificate does not allow this; the operator must act
      ├── EnrolRefused       token or signing request not good; the operator makes a new token
      └── CommandRefused     an order that cannot be given; nothing was queued, the reason says what to change
@@ -46,6 +47,10 @@ class SequenceGap(ProtocolError):  # noqa: N818  named for what was found
 
 class EpochStale(ProtocolError):  # noqa: N818  the word of the wire
     """Say why the sequences of an epoch cannot be continued."""
+
+
+class Quarantined(CollectorError):  # noqa: N818  a state
+    """Say why an agent is shut out until an operator looked at it."""
 
 
 class IdentityError(CollectorError):

@@ -114,6 +114,16 @@ tokens = Table(
     _text("used_by"),  # agent_id
 )
 
+# Operators' certificates that are no longer accepted; an agent is revoked as a whole, by `agents.revoked_ns`.
+revocations = Table(
+    "revocations",
+    metadata,
+    Column("serial", Text, primary_key=True),  # hexadecimal
+    _big("revoked_ns"),
+    _text("revoked_by"),
+    _text("reason"),
+)
+
 # What the kernels said. No foreign keys and one index: this is the table that takes 80,000 rows a second.
 # No unique key on (agent, sequence): the watermark already lets no sequence in twice.
 # A filter on a filesystem or a device goes through the inventory to the agents that have it.
@@ -270,6 +280,7 @@ commands = Table(
     _big("cancel_ns"),  # 0: nobody asked
     _text("cancel_reason"),
     _text("cancel_by"),
+    _text("cancel_session"),  # the session that the cancel was last sent through
     Column("command", LargeBinary, nullable=False),  # Command
     Column("last_update", LargeBinary),  # CommandUpdate
     Index(None, "agent_id", "state"),

@@ -17,6 +17,7 @@ TABLES = [
     "devices",
     "commands",
     "tokens",
+    "revocations",
     "meta",
     "incidents",
     "gaps",
@@ -154,6 +155,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_meta")),
     )
     op.create_table(
+        "revocations",
+        sa.Column("serial", sa.Text(), nullable=False),
+        sa.Column("revoked_ns", BIG, server_default=sa.text("0"), nullable=False),
+        sa.Column("revoked_by", sa.Text(), server_default="", nullable=False),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.PrimaryKeyConstraint("serial", name=op.f("pk_revocations")),
+    )
+    op.create_table(
         "tokens",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("secret_hash", sa.LargeBinary(), nullable=False),
@@ -186,6 +195,7 @@ def upgrade() -> None:
         sa.Column("cancel_ns", BIG, server_default=sa.text("0"), nullable=False),
         sa.Column("cancel_reason", sa.Text(), server_default="", nullable=False),
         sa.Column("cancel_by", sa.Text(), server_default="", nullable=False),
+        sa.Column("cancel_session", sa.Text(), server_default="", nullable=False),
         sa.Column("command", sa.LargeBinary(), nullable=False),
         sa.Column("last_update", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(["agent_id"], ["agents.agent_id"], name=op.f("fk_commands_agent_id_agents")),
