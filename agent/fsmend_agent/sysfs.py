@@ -25,14 +25,17 @@ def read_bytes(path: Path) -> bytes:
 def read_int(path: Path) -> int:
     """Return the attribute as a number; 0 when it cannot be read or is none."""
     text = read_text(path)
-    return int(text) if text.lstrip("-").isdecimal() else 0
+    try:
+        return int(text)
+    except ValueError:
+        return 0
 
 
 def link_name(path: Path) -> str:
     """Return the last part of what the link points to; empty when there is no such link."""
     try:
         return Path(os.readlink(path)).name  # noqa: PTH115  Path.readlink would build a second object
-    except OSError:
+    except (OSError, ValueError):
         return ""
 
 
@@ -40,7 +43,7 @@ def names(path: Path) -> tuple[str, ...]:
     """Return the sorted names in a folder; none when it cannot be read."""
     try:
         return tuple(sorted(os.listdir(path)))  # noqa: PTH208  only the names are of use
-    except OSError:
+    except (OSError, ValueError):
         return ()
 
 
