@@ -130,8 +130,8 @@ class TraceInstance:
         self.path = root / "instances" / f"{_PREFIX}{os.getpid()}-{next(_numbers)}"
         self._formats: dict[int, EventFormat] = {}
         self._pipes: dict[int, int] = {}
-        self._epoll = select.epoll()
         self.path.mkdir()
+        self._epoll = select.epoll()
         try:
             # The size before the first event is switched on: the kernel then never makes its larger default rings.
             self._write("buffer_size_kb", str(buffer_kib_per_cpu))

@@ -21,9 +21,10 @@ MAX_NAMES = 4096
 """ext4 has some hundred functions that report errors."""
 
 _NEAR_NS = 1_000_000
-# From the right: the command name on the left may hold anything, but has at most 15 bytes, too few to forge a line.
+# The command name on the left may hold anything, also what looks like a process number; so the last one in the line
+# counts. With at most 15 bytes it is too short to forge a whole line.
 _LINE = re.compile(
-    r"-(\d+)\s+\[(\d+)\].* (\d+)\.(\d{6}): ext4_error: dev (\d+),(\d+) function (\w+) line (\d+)$", re.MULTILINE
+    r"^.*-(\d+)\s+\[(\d+)\] \S+ +(\d+)\.(\d{6}): ext4_error: dev (\d+),(\d+) function (\w+) line (\d+)$", re.MULTILINE
 )
 
 
