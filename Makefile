@@ -19,7 +19,7 @@ setup-dev:
 	@tools/setup.sh dev
 
 run: setup-run ## a collector and an agent on this host, and as root the whole story; ONCE=1 ends after it
-	@exec $(BIN)/python tools/story $(if $(ONCE),--once)
+	@PYTHONPATH=tools exec $(BIN)/python -m story $(if $(ONCE),--once)
 
 test: setup-dev ## all tests that this machine can run; ARGS="…" goes to pytest
 	@$(BIN)/pytest -m "not ansible" $(ARGS)
@@ -51,7 +51,7 @@ generate: setup-dev ## generate the protobuf and cffi modules again
 	python -m fsmend_agent.kernel._build
 
 bench: setup-dev ## measure; prints a table and writes build/bench.json
-	@$(BIN)/python -m tests.bench $(ARGS)
+	@PYTHONPATH=tools:tests exec $(BIN)/python -m bench $(ARGS)
 
 lock: setup-dev ## resolve the dependencies anew into constraints.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --no-header --no-annotate \

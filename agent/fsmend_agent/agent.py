@@ -1,0 +1,199 @@
+"""The composition root of `sense`: wires sources, spool, seam and executor, and nothing else.
+
+sources ─▶ outbox (coalesce, bound) ─▶ spool ─▶ seam ─▶ link
+actions ◀─ executor (policy, target, journal) ◀─ seam ◀─ link
+"""
+
+import asyncio
+import contextlib
+import functools
+import grp
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import Any
+
+from fsmend_agent import __version__, actions, inventory, policy, sources
+from fsmend_agent.coalesce import Coalescer
+from fsmend_agent.config import AgentConfig
+from fsmend_agent.errors import ConfigError
+from fsmend_agent.event import Clock, new_event
+from fsmend_agent.executor import Executor
+from fsmend_agent.filesystems import FilesystemTable, MountedFilesystem, follow, read_mounted
+from fsmend_agent.journal import Journal
+from fsmend_agent.notify_socket import Notifier
+from fsmend_agent.outbox import Outbox
+from fsmend_agent.replay import replay
+from fsmend_agent.seam_server import SeamCalls, SeamServer
+from fsmend_agent.spool import Spool
+from fsmend_agent.spool.storage import StorageChange
+from fsmend_agent.supervise import supervise
+from fsmend_proto.v1 import event_pb2
+
+log = logging.getLogger(__name__)
+
+STUCK_SECONDS = 30.0
+"""A write to the spool that takes longer is a disk that hangs; systemd may end the process then."""
+
+
+class Sense:
+    """All parts of `sense`, wired.
+
+    Args:
+        config: checked.
+        captured: kernel bytes to replay instead of watching this host.
+
+    Raises:
+        ConfigError: the link's group does not exist.
+        SpoolError: neither the spool's directory nor its fallback can be used.
+    """
+
+    def __init__(self, config: AgentConfig, captured: Path | None = None) -> None:
+        self.config = config
+        self._captured = captured
+        self._clock = Clock()
+        self._loop = asyncio.get_running_loop()
+        _prepare(config)
+        self._spool = Spool.open(
+            config.spool_directory,
+            config.spool_limits(),
+            on_change=lambda change: self._loop.call_soon_threadsafe(self._spool_changed, change),
+        )
+        self.outbox = Outbox(self._spool, Coalescer(config.sources.coalesce_window_seconds), self._clock, self._written)
+        self._filesystems = FilesystemTable()
+        self._devices = inventory.device_table()
+        self._journal = Journal(config.state_directory / "journal")
+        self.executor = Executor(
+            actions.discover(),
+            functools.partial(policy.load, config.policy.file, os.getuid()),
+            self._filesystems,
+            self._journal,
+            self._clock,
+            self.outbox.command_update,
+            self._device_ids,
+        )
+        self._seam = SeamServer(
+            self._spool,
+            config.seam_path,
+            SeamCalls(
+                on_command=self.executor.submit,
+                on_cancel=self.executor.cancel,
+                on_clock=self.executor.set_clock,
+                on_error=lambda reason: self._state(event_pb2.SEVERITY_WARNING, f"seam: {reason}"),
+                unfinished_commands=lambda: self.executor.unfinished,
+            ),
+            boot_id=self._clock.boot_id,
+            agent_version=__version__,
+            allowed_uids=frozenset({0, os.getuid()}),
+            group_id=_group_id(config),
+        )
+
+    async def run(self, stopped: asyncio.Event) -> None:
+        """Work until `stopped` is set, then leave in order: no new findings, running repairs asked to stop, flush.
+
+        Raises:
+            OSError: the seam's socket cannot be made, or the mount table cannot be read.
+        """
+        notifier = Notifier()
+        async with asyncio.TaskGroup() as group:
+            writing = group.create_task(self.outbox.run())
+            await self._seam.start()
+            await self.executor.recover()
+            self._state(event_pb2.SEVERITY_INFO, f"agent {__version__} started")
+            watching = [group.create_task(work) async for work in self._watchers()]
+            watching.append(group.create_task(notifier.feed(self._moves_on)))
+            notifier.ready()
+            await stopped.wait()
+            notifier.stopping()
+            await self.executor.close()
+            self._state(event_pb2.SEVERITY_INFO, f"agent {__version__} stopped")
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
+            await self._seam.close()
+            writing.cancel()
+
+    async def _watchers(self) -> AsyncIterator[Coroutine[Any, Any, None]]:
+        """Yield what looks at the host: the replay of captured bytes, or the real thing."""
+        if self._captured is not None:
+            yield replay(self._captured, self._watch(), self.outbox.inventory, self.config.labels)
+            return
+        only = [os.fsencode(point) for point in self.config.sources.mount_points]
+        self._filesystems.update(await asyncio.to_thread(read_mounted, only))
+        yield follow(self._filesystems, only)
+        yield inventory.watch(
+            self._filesystems, self._collect, self.outbox.inventory, self.config.inventory.interval_seconds
+        )
+        watch = self._watch()
+        for name, source in sources.discover().items():
+            if name not in self.config.sources.disabled:
+                yield supervise(source(watch), self.outbox.emit, self._clock)
+
+    def _watch(self) -> sources.Watch:
+        return sources.Watch(
+            config=self.config.sources,
+            clock=self._clock,
+            filesystems=self._filesystems,
+            devices=self._devices,
+            emit=self.outbox.emit,
+            gap=self.outbox.gap,
+        )
+
+    def _collect(self, filesystems: tuple[MountedFilesystem, ...]) -> Any:
+        return inventory.collect(filesystems, self._clock.now(), labels=self.config.labels)
+
+    def _device_ids(self, filesystem: MountedFilesystem) -> list[str]:
+        return [self._devices.by_name(name).id for name in filesystem.device_names]
+
+    def _moves_on(self) -> bool:
+        """Tell whether the spool still takes what it is given; that the loop runs shows by the question itself."""
+        since = self.outbox.writing_since
+        return since is None or self._loop.time() - since < STUCK_SECONDS
+
+    def _written(self) -> None:
+        self._seam.notify()
+
+    def _spool_changed(self, change: StorageChange) -> None:
+        severity = event_pb2.SEVERITY_NOTICE if change.durable else event_pb2.SEVERITY_ERROR
+        self._state(severity, f"spool: {change.reason}", change.errno)
+
+    def _state(self, severity: "event_pb2.Severity.ValueType", message: str, errno: int = 0) -> None:
+        """Say what became of the agent itself."""
+        log.log(logging.INFO if severity < event_pb2.SEVERITY_WARNING else logging.WARNING, "%s", message)
+        event = new_event(
+            "agent", event_pb2.EVENT_KIND_AGENT_STATE, severity, self._clock.now(), message=message, signature=message
+        )
+        event.errno = errno
+        self.outbox.emit(event)
+
+
+async def sense(config: AgentConfig, captured: Path | None = None) -> None:
+    """Run `sense` until SIGTERM or SIGINT."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await Sense(config, captured).run(stopped)
+
+
+def _group_id(config: AgentConfig) -> int | None:
+    """Look up the group that may use the seam."""
+    if not config.link_group:
+        return None
+    try:
+        return grp.getgrnam(config.link_group).gr_gid
+    except KeyError:
+        raise ConfigError(
+            f"link_group: there is no group {config.link_group!r}; make it with groupadd --system"
+        ) from None
+
+
+def _prepare(config: AgentConfig) -> None:
+    """Make the directories: the state for this process alone, the socket's for the link's group too."""
+    config.state_directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+    config.runtime_directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+    group_id = _group_id(config)
+    if group_id is not None:
+        with contextlib.suppress(PermissionError):  # systemd made it so already
+            os.chown(config.runtime_directory, -1, group_id)
