@@ -180,6 +180,25 @@ def test_damaged_vectors_end_in_records_or_a_decode_error(data, changes, cut):
     assert len(raw) <= len(damaged)
 
 
+@given(
+    st.lists(st.sampled_from(VECTORS), min_size=1, max_size=4).map(b"".join),
+    st.lists(st.tuples(st.integers(0, 255), st.integers(0, 255)), max_size=3),
+)
+def test_the_fast_path_and_the_general_walk_agree(data, changes):
+    damaged = bytearray(data)
+    for position, value in changes:
+        damaged[position % len(damaged)] = value
+    fast = decode_all(bytes(damaged))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fanotify, "_decode_usual", lambda *_arguments: None)
+        assert decode_all(bytes(damaged)) == fast
+
+
+@pytest.mark.parametrize("vector", VECTORS)
+def test_captured_vectors_take_the_fast_path(vector):
+    assert fanotify._decode_usual(vector, 0, len(vector)) is not None
+
+
 @given(st.integers(1, 191))
 def test_a_truncated_read_loses_no_whole_record(length):
     data = b"".join(VECTORS)[:length]
