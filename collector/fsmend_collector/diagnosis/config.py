@@ -26,10 +26,10 @@ _SOFT = SerdRule(count=10, seconds=600, long_count=50, long_seconds=7 * 86_400, 
 
 DEFAULT_RULES: Mapping[str, SerdRule] = MappingProxyType(
     {
-        "fs_error": SerdRule(count=1, seconds=600, long_count=1, long_seconds=86_400, repeats=1),
         "fs_io": SerdRule(count=3, seconds=600, long_count=10, long_seconds=7 * 86_400, repeats=100),
         "fs_corrected": _SOFT,
-        "device_io": _SOFT,
+        "device_io": SerdRule(count=5, seconds=600, long_count=20, long_seconds=7 * 86_400, repeats=200),
+        "not_watched": SerdRule(count=10, seconds=600, long_count=50, long_seconds=7 * 86_400, repeats=50),
         "device_link": SerdRule(count=10, seconds=600, long_count=100, long_seconds=7 * 86_400, repeats=100),
     }
 )
@@ -44,6 +44,7 @@ class DiagnosisConfig:
         lateness_seconds: evidence may arrive this late, in any order, and still give the identical incident set.
         join_seconds: how far apart two sources may date the same error.
         scrub_holdoff_seconds: findings this long after a scrub that we ordered still belong to it.
+        counter_holdoff_seconds: the same for counters, which are read only now and then.
         standstill_seconds: how long a watched counter must stand still to be proof.
         agent_silent_seconds: how long an agent may be away before that is an incident.
         forget_seconds: a resolved incident leaves memory after so long a quiet; evidence after that opens a new one.
@@ -54,6 +55,7 @@ class DiagnosisConfig:
     lateness_seconds: int = 86_400
     join_seconds: int = 2
     scrub_holdoff_seconds: int = 30
+    counter_holdoff_seconds: int = 120
     standstill_seconds: int = 86_400
     agent_silent_seconds: int = 300
     forget_seconds: int = 7 * 86_400

@@ -1,6 +1,5 @@
 """Evidence: what diagnosis needs of an Event, frozen, on the collector's clock."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fsmend_proto.v1 import event_pb2
@@ -21,11 +20,13 @@ class Evidence:
         form: name of the kernel log line's form; part of the counting key, because one error may write two lines.
         devid: btrfs device number, 0: none.
         before_agent: the errors are older than the agent's watch.
-        reading: total of a kernel counter, or None when the event is no counter reading.
-        sick: whether the part named by `scope` is sick (XFS health), None when the event says nothing of it.
-        scope: which part of the filesystem `sick` speaks of: "ag 1", "inode 131", "fs".
+        reading: total of a kernel counter (ext4) or of the counters of one device (btrfs); None: no counter reading.
+        sick: whether the part named by `scope` is sick (XFS health, a source), None when the event says nothing of it.
+        scope: which part of the filesystem `sick` speaks of: "ag 1", "inode 131", "fs 0"; empty: the whole of it.
         passed: a device's own verdict (SMART), None when it gave none.
         others_unknown: more inodes are concerned than `ino` names.
+        subject: name of the source that a source state is about.
+        since_ns: date of the first of the errors from before the agent, by the host's clock; 0: unknown.
     """
 
     event_id: str
@@ -64,6 +65,7 @@ class Evidence:
     passed: bool | None = None
     others_unknown: bool = False
     subject: str = ""
+    since_ns: int = 0
 
     @property
     def location(self) -> str:
@@ -107,6 +109,7 @@ class Evidence:
         code = _code_location(event)
         wall_ns = event.clocks.wall_ns + clock_offset_ns if event.clocks.wall_ns else received_ns
         has_sectors = event.HasField("sectors")
+        detail = event.WhichOneof("detail")
         return cls(
             event_id=event_id,
             agent_id=agent_id,
@@ -123,7 +126,7 @@ class Evidence:
             device_id=event.device.id,
             device_name=event.device.name,
             mount_point=event.filesystem.mount_point,
-            ino=event.inode.ino,
+            ino=event.inode.ino or event.ext4_counters.last.ino,
             generation=event.inode.generation if event.inode.generation_known else 0,
             subvolume=event.inode.subvolume,
             path=event.inode.path,
@@ -139,7 +142,12 @@ class Evidence:
             message=event.message,
             others_unknown=event.others_unknown,
             subject=event.source_state.name,
-            **_health(event),
+            before_agent=event.ext4_counters.before_agent or event.btrfs_device.before_agent,
+            reading=_reading(event),
+            since_ns=event.ext4_counters.first.time_seconds * 1_000_000_000,
+            sick=_sick(event),
+            scope=_scope(event),
+            passed=event.smart.passed if detail == "smart" else None,
         )
 
 
@@ -162,30 +170,46 @@ def _occurrences(event: event_pb2.Event) -> int:
         case "ext4_counters":
             counted = event.ext4_counters.new_errors
         case "btrfs_device":
-            added = event.btrfs_device.added
-            if event.kind in _CORRUPTION_KINDS:
-                counted = added.corruption_errors + added.generation_errors
-            else:
-                counted = added.write_errors + added.read_errors + added.flush_errors
+            counted = _relevant(event.kind, event.btrfs_device.added)
         case _:
             counted = 0
     return max(counted, event.count, 1)
 
 
-def _health(event: event_pb2.Event) -> Mapping[str, object]:
-    """Return the fields that speak of counters and health."""
+def _reading(event: event_pb2.Event) -> int | None:
+    """Return the total that the kernel's counters stand at, None when the event is no such reading."""
     match event.WhichOneof("detail"):
         case "ext4_counters":
-            counters = event.ext4_counters
-            return {"reading": counters.errors_count, "before_agent": counters.before_agent}
+            return event.ext4_counters.errors_count
         case "btrfs_device":
-            return {"before_agent": event.btrfs_device.before_agent}
-        case "xfs_health":
-            health = event.xfs_health
-            scope = event_pb2.XfsScope.Name(health.scope).removeprefix("XFS_SCOPE_").lower()
-            number = event.inode.ino or health.number
-            return {"sick": bool(health.sick), "scope": f"{scope} {number}"}
-        case "smart":
-            return {"passed": event.smart.passed}
+            return _relevant(event.kind, event.btrfs_device.total)
         case _:
-            return {}
+            return None
+
+
+def _relevant(kind: int, counters: event_pb2.BtrfsCounters) -> int:
+    """Add up the counters of a btrfs device that an event of this kind speaks of."""
+    if kind in _CORRUPTION_KINDS:
+        return counters.corruption_errors + counters.generation_errors
+    return counters.write_errors + counters.read_errors + counters.flush_errors
+
+
+def _sick(event: event_pb2.Event) -> bool | None:
+    """Say whether the part that the event speaks of is sick now; None when it says nothing of it."""
+    match event.WhichOneof("detail"):
+        case "xfs_health":
+            return bool(event.xfs_health.sick)
+        case "source_state":
+            if event.source_state.state == event_pb2.SOURCE_STATE_BROKEN:
+                return True
+            return False if event.source_state.state == event_pb2.SOURCE_STATE_STARTED else None
+        case _:
+            return None
+
+
+def _scope(event: event_pb2.Event) -> str:
+    """Name the part that `sick` speaks of."""
+    if event.WhichOneof("detail") != "xfs_health":
+        return ""
+    scope = event_pb2.XfsScope.Name(event.xfs_health.scope).removeprefix("XFS_SCOPE_").lower()
+    return f"{scope} {event.inode.ino or event.xfs_health.number}"

@@ -1,28 +1,152 @@
 """Stage 1 of diagnosis: from evidence about one unit to one incident.
 
 This module is pure: no I/O and no clock, `now_ns` is always an argument.
+
+What is guaranteed. The state of a fault is a function of the *set* of its evidence and proofs: sums over distinct
+events, minima, maxima, and comparisons of times. So duplicates, reordering and lateness inside the lateness window
+give the identical set of incidents that are not merged: ids, codes, counts, places, members, evidence, onset, state.
+
+What is not. `opened_ns`, `updated_ns` and the timeline tell what the collector knew when. Beyond the bounds (100,000
+event ids a fault for duplicates, 4,096 places of each sort) counts stay exact for new events and detail is cut. Names
+must mean the same unit throughout the window where an event carries nothing but a name. After a restart the counts of
+the sources begin anew on top of the stored count. A proof closes what is known when it arrives: of errors whose class
+needs a rate, those that come later reopen the incident only when they cross the rate anew.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from fsmend_collector.diagnosis.config import DiagnosisConfig
+from fsmend_collector.diagnosis.codes import CLASS_OF_KIND, CLASSES, CODES, Family, Proof
+from fsmend_collector.diagnosis.commands import CommandWatch
+from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
 from fsmend_collector.diagnosis.evidence import Evidence
-from fsmend_collector.diagnosis.incident import IncidentChange
-from fsmend_proto.v1 import command_pb2, incident_pb2, inventory_pb2, record_pb2
+from fsmend_collector.diagnosis.fault import Fault
+from fsmend_collector.diagnosis.incident import IncidentChange, fault_of, generation_of, key_of
+from fsmend_collector.diagnosis.joining import FaultKey, Joining
+from fsmend_collector.diagnosis.ledger import Ledger
+from fsmend_collector.diagnosis.presence import AgentWatch, loss, silence
+from fsmend_proto.v1 import command_pb2, event_pb2, incident_pb2, inventory_pb2, record_pb2
+
+_UNPLACED_KEPT = 1_000
+_PROOF_OF_KIND: dict[int, tuple[Proof, Family]] = {
+    event_pb2.EVENT_KIND_FS_HEALTHY: (Proof.FS_HEALTHY, Family.INTEGRITY),
+    event_pb2.EVENT_KIND_FS_MOUNTED: (Proof.MOUNTED, Family.INTEGRITY),
+    event_pb2.EVENT_KIND_DEVICE_ADDED: (Proof.DEVICE_RETURNED, Family.DEVICE),
+    event_pb2.EVENT_KIND_DEVICE_HEALTH: (Proof.DEVICE_PASSED, Family.DEVICE),
+    event_pb2.EVENT_KIND_SOURCE_STATE: (Proof.SOURCE_STARTED, Family.SOURCE),
+}
+
+
+def class_of(evidence: Evidence) -> str:
+    """Return the class of error that a finding is of, or an empty text when it is no error."""
+    if evidence.kind == event_pb2.EVENT_KIND_SOURCE_STATE:
+        return "source_broken" if evidence.sick else ""
+    if evidence.kind == event_pb2.EVENT_KIND_DEVICE_HEALTH:
+        bad = evidence.passed is False or evidence.severity >= event_pb2.SEVERITY_WARNING
+        return "device_health" if bad else ""
+    if evidence.severity == event_pb2.SEVERITY_INFO and not evidence.before_agent:
+        return ""
+    return CLASS_OF_KIND.get(evidence.kind, "")
 
 
 class UnitDiagnosis:
     """Join evidence of all interfaces into incidents of single units.
 
-    Every method returns the incidents that it changed, at most one change per incident, in a stable order.
+    Every method returns the incidents that it changed, in a stable order.
     """
 
     def __init__(self, config: DiagnosisConfig) -> None:
         self._config = config
+        self._joining = Joining()
+        self._ledger = Ledger(config, self._joining)
+        self._commands = CommandWatch(config, self._ledger)
+        self._agents: dict[str, AgentWatch] = {}
+        self._unplaced: dict[FaultKey, dict[str, Evidence]] = {}
 
     def observe(self, evidence: Evidence, now_ns: int) -> list[IncidentChange]:
         """Take one finding; the same event id twice changes nothing."""
-        raise NotImplementedError
+        fault_class = class_of(evidence)
+        if not fault_class:
+            return self._observe_proof(evidence, now_ns)
+        learnt = self._joining.learn(evidence)
+        changes = self._place(evidence.agent_id, now_ns) if learnt else []
+        if self._commands.catches(evidence, fault_class, now_ns):
+            return changes
+        return changes + self._count(evidence, fault_class, now_ns)
+
+    def _count(self, evidence: Evidence, fault_class: str, now_ns: int) -> list[IncidentChange]:
+        """Count a finding against the fault that it belongs to."""
+        key = self._joining.key(evidence, CODES[CLASSES[fault_class].code].family)
+        fault = self._ledger.obtain(key)
+        self._watch(evidence.agent_id)
+        if not fault.add(evidence, fault_class, now_ns):
+            return []
+        self._ledger.pend(fault, evidence.event_id)
+        if key.provisional:
+            self._keep_unplaced(key, evidence)
+        if fault_class == "source_broken":
+            self._watch(evidence.agent_id).broken.add(evidence.subject)
+        return self._ledger.tell(fault, now_ns) + self._fallen_mute(fault, now_ns)
+
+    def _keep_unplaced(self, key: FaultKey, evidence: Evidence) -> None:
+        """Keep a finding for the day its unit is known; past the bound only the counts of each source."""
+        waiting = self._unplaced.setdefault(key, {})
+        name = evidence.event_id
+        if len(waiting) >= _UNPLACED_KEPT:
+            name = f"{evidence.kind} {evidence.counter}"
+            if name in waiting:
+                evidence = replace(waiting[name], count=waiting[name].count + evidence.count)
+        waiting[name] = evidence
+
+    def _place(self, agent_id: str, now_ns: int) -> list[IncidentChange]:
+        """Move findings whose unit's identity is known now; an incident that they were already is merged."""
+        changes: list[IncidentChange] = []
+        for key in [key for key in self._unplaced if key.agent_id == agent_id]:
+            waiting = list(self._unplaced[key].values())
+            moved = self._joining.key(waiting[0], Family(key.family))
+            if moved == key:
+                continue
+            del self._unplaced[key]
+            old = self._ledger.get(key)
+            for evidence in waiting:
+                changes += self._count(evidence, class_of(evidence), now_ns)
+            if old is not None:
+                changes += self._retire(old, moved, now_ns)
+        return changes
+
+    def _retire(self, old: Fault, into: FaultKey, now_ns: int) -> list[IncidentChange]:
+        """Merge a provisional incident into the one of the unit that it turned out to be."""
+        changes = []
+        if old.opened_ns:
+            incident = self._ledger.view(old)
+            incident.state = incident_pb2.INCIDENT_STATE_MERGED
+            incident.merged_into = self._ledger.obtain(into).id
+            incident.updated_ns = now_ns
+            changes.append(IncidentChange(incident, "merged"))
+        self._ledger.forget(old)
+        return changes
+
+    def _observe_proof(self, evidence: Evidence, now_ns: int) -> list[IncidentChange]:
+        """Take an event that is no error: it may prove that something is well again."""
+        if evidence.kind == event_pb2.EVENT_KIND_SOURCE_STATE and evidence.sick is False:
+            self._watch(evidence.agent_id).broken.discard(evidence.subject)
+        proof, family = _PROOF_OF_KIND.get(evidence.kind, (None, Family.INTEGRITY))
+        if evidence.reading == 0 and not evidence.devid:
+            proof, family = Proof.COUNTERS_CLEARED, Family.INTEGRITY
+        if proof is None or (proof is Proof.SOURCE_STARTED and evidence.sick is not False):
+            return []
+        if proof is Proof.DEVICE_PASSED and evidence.passed is not True:
+            return []
+        key = self._joining.key(evidence, family)
+        # Only a word on health is kept for errors that arrive after it: mounts and readings are too many to keep.
+        fault = self._ledger.obtain(key) if proof is Proof.FS_HEALTHY else self._ledger.get(key)
+        if fault is None:
+            return []
+        if evidence.scope and proof is Proof.FS_HEALTHY:
+            fault.take_scope(evidence)
+        else:
+            fault.prove(proof, evidence.time_ns, f"{proof.value}: {evidence.message or evidence.source}")
+        return self._ledger.tell(fault, now_ns)
 
     def note_command(
         self,
@@ -31,10 +155,20 @@ class UnitDiagnosis:
         target: command_pb2.Target,
         state: command_pb2.CommandState.ValueType,
         now_ns: int,
-        incident_id: str = "",
+        action: str = "",
     ) -> list[IncidentChange]:
-        """Say that a command was queued, sent or ended without an agent's update (expired, cancelled)."""
-        raise NotImplementedError
+        """Say that a command was queued or sent, or ended without an agent's report (expired, cancelled).
+
+        Args:
+            command_id: the command.
+            agent_id: whose command it is.
+            target: as the command names it.
+            state: its state.
+            now_ns: collector's wall clock.
+            action: name of its field in Command.action; without it the command counts as a repair.
+        """
+        update = command_pb2.CommandUpdate(command_id=command_id, state=state)
+        return self._command(agent_id, target, update, (now_ns, now_ns), action)
 
     def observe_update(
         self,
@@ -55,23 +189,90 @@ class UnitDiagnosis:
             time_ns: when it happened, collector's wall clock (host's clock plus offset).
             now_ns: collector's wall clock.
         """
-        raise NotImplementedError
+        own = command_pb2.CommandUpdate()
+        own.CopyFrom(update)
+        own.command_id = command_id
+        return self._command(agent_id, target, own, (time_ns, now_ns), "")
+
+    def _command(
+        self,
+        agent_id: str,
+        target: command_pb2.Target,
+        update: command_pb2.CommandUpdate,
+        times_ns: tuple[int, int],
+        action: str,
+    ) -> list[IncidentChange]:
+        changes, findings = self._commands.take(agent_id, target, update, times_ns, action)
+        for evidence in findings:
+            changes += self._count(evidence, class_of(evidence), times_ns[1])
+        return changes
 
     def observe_gap(
         self, gap: record_pb2.Gap, agent_id: str, now_ns: int, host_name: str = "", gap_id: str = ""
     ) -> list[IncidentChange]:
-        """Take a loss of telemetry: what is unknown is not healthy."""
-        raise NotImplementedError
+        """Take a loss of telemetry: what is unknown is not healthy.
+
+        Args:
+            gap: the record.
+            agent_id: whose telemetry was lost.
+            now_ns: collector's wall clock.
+            host_name: for people.
+            gap_id: unique and stable over redelivery; without it the gap's own numbers serve.
+        """
+        watch = self._watch(agent_id)
+        watch.lost_ns = max(watch.lost_ns, now_ns)
+        unwatched = gap.reason == record_pb2.GAP_REASON_NOT_WATCHED and not gap.lost
+        fault_class = "not_watched" if unwatched else "telemetry_loss"
+        return self._count(loss(gap, agent_id, host_name, gap_id, now_ns), fault_class, now_ns)
 
     def observe_presence(
         self, agent_id: str, host_name: str, *, connected: bool, since_ns: int, now_ns: int
     ) -> list[IncidentChange]:
         """Say that an agent is connected or away, and since when; `tick` opens AGENT_SILENT when it stays away."""
-        raise NotImplementedError
+        watch = self._watch(agent_id)
+        watch.host_name, watch.connected, watch.since_ns = host_name or watch.host_name, connected, since_ns
+        if not connected:
+            return self._silent(agent_id, watch, now_ns)
+        fault = self._ledger.get(FaultKey(Family.SILENCE.value, agent_id, ""))
+        if fault is None:
+            return []
+        fault.prove(Proof.CONNECTED, max(since_ns, fault.tally.latest_ns), "the agent is connected")
+        return self._ledger.tell(fault, now_ns)
 
-    def observe_inventory(self, agent_id: str, inventory: inventory_pb2.Inventory, now_ns: int) -> list[IncidentChange]:
-        """Take an agent's inventory: which device carries which filesystem, and which device was replaced."""
-        raise NotImplementedError
+    def _silent(self, agent_id: str, watch: AgentWatch, now_ns: int) -> list[IncidentChange]:
+        if now_ns - watch.since_ns < self._config.agent_silent_seconds * SECONDS_NS:
+            return []
+        return self._count(silence(agent_id, watch, now_ns), "agent_silent", now_ns)
+
+    def _watch(self, agent_id: str) -> AgentWatch:
+        return self._agents.setdefault(agent_id, AgentWatch())
+
+    def wants_inventory(self, evidence: Evidence) -> bool:
+        """Say whether the agent's inventory should be given before this finding, which is an error."""
+        return bool(class_of(evidence)) and not self._joining.knows_inventory(evidence.agent_id)
+
+    def observe_inventory(
+        self, agent_id: str, inventory: inventory_pb2.Inventory, now_ns: int, *, wanted: bool = False
+    ) -> list[IncidentChange]:
+        """Take an agent's inventory: which device carries which filesystem, and which device was replaced.
+
+        Give every new inventory as it comes, and the stored one with `wanted` when `wants_inventory` asks for it: an
+        agent without faults is not remembered, so that memory does not grow with the fleet.
+        """
+        if not wanted and not self._ledger.of_agent(agent_id):
+            return []
+        self._joining.learn_inventory(agent_id, inventory)
+        changes = self._place(agent_id, now_ns)
+        present = {device.ref.id for device in inventory.devices}
+        for fault in self._ledger.of_agent(agent_id):
+            if fault.key.family != Family.DEVICE.value or fault.key.value in present or fault.key.provisional:
+                continue
+            elsewhere = [self._joining.devices(agent_id, uuid) for uuid in fault.tally.filesystems]
+            if elsewhere and all(devices and fault.key.value not in devices for devices in elsewhere):
+                text = "the inventory shows its filesystems on other devices"
+                fault.prove(Proof.DEVICE_REPLACED, max(now_ns, fault.tally.latest_ns), text)
+                changes += self._ledger.tell(fault, now_ns)
+        return changes
 
     def mute(self, incident_id: str, until_ns: int, now_ns: int, by: str) -> list[IncidentChange]:
         """Mute an incident until a time; `until_ns` at or before `now_ns` takes the mute off.
@@ -79,20 +280,77 @@ class UnitDiagnosis:
         Raises:
             KeyError: no such incident in memory.
         """
-        raise NotImplementedError
+        found = [fault for fault in self._ledger if fault.id == incident_id and fault.opened_ns]
+        if not found:
+            raise KeyError(incident_id)
+        what = "muted" if until_ns > now_ns else "unmuted"
+        found[0].mute(until_ns if until_ns > now_ns else 0)
+        found[0].timeline.add(now_ns, what, f"by {by}")
+        return self._ledger.tell(found[0], now_ns, what)
+
+    def _fallen_mute(self, fault: Fault, now_ns: int) -> list[IncidentChange]:
+        why = fault.mute_falls(now_ns)
+        if not why:
+            return []
+        fault.mute(0)
+        fault.timeline.add(now_ns, "unmuted", why)
+        return self._ledger.tell(fault, now_ns, "unmuted")
 
     def tick(self, now_ns: int) -> list[IncidentChange]:
-        """Do what time alone decides: silent agents, counters that stood still, mutes that end, forgetting."""
-        raise NotImplementedError
+        """Do what time alone decides; call it about once a second.
+
+        Silent agents, counters that stood still, mutes that end, forgetting, and changes that wait to be told.
+        """
+        changes: list[IncidentChange] = []
+        for agent_id, watch in list(self._agents.items()):
+            if not watch.connected:
+                changes += self._silent(agent_id, watch, now_ns)
+            elif not watch.broken and not self._ledger.of_agent(agent_id):
+                del self._agents[agent_id]
+        for evidence in self._commands.expire(now_ns):
+            changes += self._count(evidence, class_of(evidence), now_ns)
+        for fault in self._ledger:
+            self._stand_still(fault, now_ns)
+            changes += self._fallen_mute(fault, now_ns) + self._ledger.tell(fault, now_ns, flush=True)
+            if fault.forgettable(now_ns):
+                self._unplaced.pop(fault.key, None)
+                self._ledger.forget(fault)
+        self._joining.prune(self._ledger.agents)
+        return changes
+
+    def _stand_still(self, fault: Fault, now_ns: int) -> None:
+        """Take a counter that stood still under watch as proof."""
+        watch = self._agents.get(fault.key.agent_id)
+        since_ns = watch.watched_since(fault.tally.latest_ns) if watch is not None else None
+        waited = self._config.standstill_seconds
+        if since_ns is not None and fault.stands_still and now_ns - since_ns >= waited * SECONDS_NS:
+            text = f"no further error in {waited} seconds while the agent was connected and lost nothing"
+            fault.prove(Proof.STANDSTILL, now_ns, text)
 
     def restore(self, incidents: Iterable[incident_pb2.Incident], now_ns: int) -> None:
         """Go on with stored incidents after a restart; call it once, before anything else.
 
         Give it every incident that is not resolved, and at least the newest resolved one of each unit and code, so that
-        a later fault of the unit gets a new id.
+        a later fault of the unit gets a new id. Then say of every agent whether it is connected.
         """
-        raise NotImplementedError
+        for incident in incidents:
+            key = key_of(incident)
+            generation = generation_of(incident, key) if key else None
+            if key is None or generation is None or incident.state == incident_pb2.INCIDENT_STATE_MERGED:
+                continue
+            fault = fault_of(incident, key, generation, self._config)
+            known = self._ledger.get(key)
+            if known is not None and known.generation > generation:
+                continue
+            if fault.forgettable(now_ns):
+                self._ledger.spend(key, generation)
+                continue
+            self._ledger.restored(fault)
+            self._commands.restore(fault, now_ns)
+            watch = AgentWatch(incident.unit.host_name, connected=False, since_ns=now_ns)
+            self._agents.setdefault(key.agent_id, watch)
 
     def incidents(self) -> list[incident_pb2.Incident]:
-        """Return the incidents in memory, ordered by id."""
-        raise NotImplementedError
+        """Return the incidents in memory that were told, merged ones excepted, ordered by id."""
+        shown = [self._ledger.view(fault) for fault in self._ledger if fault.opened_ns and not fault.merged_into]
+        return sorted(shown, key=lambda incident: incident.id)

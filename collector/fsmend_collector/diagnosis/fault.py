@@ -1,0 +1,179 @@
+"""Fault: what is known of one family of errors of one unit, from the first error to the proof of its end."""
+
+import hashlib
+
+from fsmend_collector.diagnosis.codes import CLASSES, CODES, IncidentCode, Proof
+from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
+from fsmend_collector.diagnosis.evidence import Evidence
+from fsmend_collector.diagnosis.joining import FaultKey
+from fsmend_collector.diagnosis.places import Places
+from fsmend_collector.diagnosis.serd import SerdWindow
+from fsmend_collector.diagnosis.tally import Tally
+from fsmend_collector.diagnosis.timeline import Timeline
+from fsmend_proto.v1 import event_pb2, incident_pb2
+
+
+def incident_id(key: FaultKey, generation: int) -> str:
+    """Return the id of a unit's n-th incident of one family: the same in every replay."""
+    text = "\0".join((key.family, key.agent_id, key.value, str(generation)))
+    return "inc-" + hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Fault:
+    """Hold the state of one (possible) incident.
+
+    Open, or resolved, is a comparison of times: of the latest error of every class present with the latest proof that
+    closes the class. So it does not depend on the order in which errors and proofs arrive either.
+
+    Attributes:
+        key: what it is of.
+        generation: the unit's incidents of this family are numbered from 0.
+        opened_ns: when it became an incident, 0: it has not crossed its rate yet.
+        settled: time and text of the proof that a stored incident was closed with.
+        merged_into: id of the incident that explains this one.
+        running: commands of ours that run on the unit.
+    """
+
+    def __init__(self, key: FaultKey, generation: int, config: DiagnosisConfig) -> None:
+        self.key = key
+        self.generation = generation
+        self.id = incident_id(key, generation)
+        self._config = config
+        self.tally = Tally(config.lateness_seconds)
+        self.places = Places(config.join_seconds)
+        self.timeline = Timeline()
+        self.latest: dict[str, int] = {}
+        self._windows: dict[str, SerdWindow] = {}
+        self._proofs: dict[Proof, tuple[int, str]] = {}
+        self._scopes: dict[str, tuple[int, bool]] = {}
+        self._ever_sick: set[str] = set()
+        self.opened_ns = 0
+        self.updated_ns = 0
+        self.settled: tuple[int, str] = (0, "")
+        self.merged_into = ""
+        self.running: set[str] = set()
+        self.muted_until_ns = 0
+        self._mute_mark = (0, 0)
+
+    def add(self, evidence: Evidence, fault_class: str, now_ns: int) -> bool:
+        """Take a finding; say whether it was new."""
+        if self.tally.seen(evidence.event_id):
+            return False
+        proven = self.proven()
+        resting = not self.opened_ns or (proven is not None and evidence.time_ns > proven[0])
+        crossed = resting and self._crosses(evidence, fault_class)
+        self.tally.add(evidence)
+        self.places.add(evidence)
+        self.take_scope(evidence)
+        if crossed or not resting or not self.opened_ns:
+            self.latest[fault_class] = max(self.latest.get(fault_class, 0), evidence.time_ns)
+        if crossed:
+            self._windows.clear()
+            self.opened_ns = self.opened_ns or now_ns
+        return True
+
+    def _crosses(self, evidence: Evidence, fault_class: str) -> bool:
+        """Say whether the finding makes an incident: by its class, its severity, or its rate."""
+        rule = self._config.rules.get(fault_class)
+        if rule is None or evidence.severity == event_pb2.SEVERITY_CRITICAL:
+            return True
+        window = self._windows.setdefault(fault_class, SerdWindow(rule, self._config.lateness_seconds))
+        return window.add(evidence.time_ns, evidence.location, evidence.count)
+
+    def prove(self, proof: Proof, time_ns: int, text: str) -> None:
+        """Take a proof that all is well at a time."""
+        self._proofs[proof] = max(self._proofs.get(proof, (0, "")), (time_ns, text))
+
+    def take_scope(self, evidence: Evidence) -> None:
+        """Take what the finding says of the health of one part."""
+        if evidence.sick is not None and evidence.scope:
+            new = (evidence.time_ns, evidence.sick)
+            self._scopes[evidence.scope] = max(self._scopes.get(evidence.scope, new), new)
+            if evidence.sick:
+                self._ever_sick.add(evidence.scope)
+
+    def _parts_healthy(self) -> tuple[int, str]:
+        """Return since when every part that was sick is healthy, or (0, "")."""
+        parts = [self._scopes[scope] for scope in self._ever_sick]
+        if not parts or any(sick for _, sick in parts):
+            return 0, ""
+        return max(time for time, _ in parts), f"healthy again: {', '.join(sorted(self._ever_sick))}"
+
+    def proven(self) -> tuple[int, str] | None:
+        """Return time and text of the proof that closes every class of error present, or None."""
+        best = (0, "")
+        for fault_class, latest in self.latest.items():
+            found = [self.settled, *(self._proof(proof) for proof in CLASSES[fault_class].closed_by)]
+            enough = [proof for proof in found if proof[0] >= latest]
+            if not enough:
+                return None
+            best = max(best, *enough)
+        return best if best[0] else None
+
+    def _proof(self, proof: Proof) -> tuple[int, str]:
+        known = self._proofs.get(proof, (0, ""))
+        return max(known, self._parts_healthy()) if proof is Proof.FS_HEALTHY else known
+
+    @property
+    def state(self) -> incident_pb2.IncidentState.ValueType:
+        """Return the state, UNSPECIFIED while this is no incident."""
+        if not self.opened_ns:
+            return incident_pb2.INCIDENT_STATE_UNSPECIFIED
+        if self.proven() is not None:
+            return incident_pb2.INCIDENT_STATE_RESOLVED
+        if self.merged_into:
+            return incident_pb2.INCIDENT_STATE_MERGED
+        return incident_pb2.INCIDENT_STATE_REPAIRING if self.running else incident_pb2.INCIDENT_STATE_OPEN
+
+    @property
+    def active(self) -> bool:
+        """Say whether the incident is open or under repair."""
+        return self.state in {incident_pb2.INCIDENT_STATE_OPEN, incident_pb2.INCIDENT_STATE_REPAIRING}
+
+    @property
+    def code(self) -> IncidentCode:
+        """Return the row of the highest-ranked class present."""
+        return max((CODES[CLASSES[name].code] for name in self.latest), key=lambda row: row.rank)
+
+    @property
+    def severity(self) -> event_pb2.Severity.ValueType:
+        """Return how bad it is; errors from before the agent watched are a warning."""
+        if not self.tally.live:
+            return event_pb2.SEVERITY_WARNING
+        return max(self.code.severity, self.tally.severity, *(CLASSES[name].severity for name in self.latest))
+
+    @property
+    def stands_still(self) -> bool:
+        """Say whether a counter that stands still may close what is still open."""
+        return self.active and all(Proof.STANDSTILL in CLASSES[name].closed_by for name in self.latest)
+
+    def mute(self, until_ns: int) -> None:
+        """Mute until a time, or take the mute off with 0."""
+        self.muted_until_ns = until_ns
+        self._mute_mark = (self.tally.occurrences, self.severity)
+
+    def mute_falls(self, now_ns: int) -> str:
+        """Return why the mute ends now, or an empty text."""
+        if not self.muted_until_ns:
+            return ""
+        if now_ns >= self.muted_until_ns:
+            return "the mute ended"
+        occurrences, severity = self._mute_mark
+        if self.severity > severity or self.tally.occurrences > occurrences * self._config.mute_growth:
+            return "the mute fell, because it got worse"
+        return ""
+
+    def quiet_since(self) -> int:
+        """Return the time of the last thing that happened, collector's wall clock in nanoseconds."""
+        proven = self.proven()
+        proofs = [time for time, _ in self._proofs.values()]
+        return max(self.tally.latest_ns, proven[0] if proven else 0, *proofs)
+
+    def forgettable(self, now_ns: int) -> bool:
+        """Say whether it may leave memory: resolved and quiet, or never an incident and quiet for a whole window."""
+        quiet_ns = now_ns - self.quiet_since()
+        if not self.opened_ns:
+            longest = max((rule.long_seconds for rule in self._config.rules.values()), default=0)
+            return quiet_ns > (longest + self._config.lateness_seconds) * SECONDS_NS
+        settled = self.state == incident_pb2.INCIDENT_STATE_RESOLVED
+        return settled and quiet_ns > self._config.forget_seconds * SECONDS_NS

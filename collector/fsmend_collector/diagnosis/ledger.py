@@ -1,0 +1,196 @@
+"""The ledger of faults: finds them, numbers them, and says what changed since it last told."""
+
+from collections.abc import Collection, Iterator
+
+from fsmend_collector.diagnosis.codes import CLASSES, Family
+from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
+from fsmend_collector.diagnosis.fault import Fault
+from fsmend_collector.diagnosis.incident import IncidentChange, incident_of
+from fsmend_collector.diagnosis.joining import FaultKey, Joining
+from fsmend_proto.v1 import incident_pb2
+
+_PENDING_KEPT = 1_000
+_DEVICE_PREFIX = "device_"
+_CONSEQUENCES = frozenset(name for name, row in CLASSES.items() if row.consequence)
+
+_Face = tuple[object, ...]
+
+
+class _Told:
+    """What was last told of a fault, and what waits to be told."""
+
+    __slots__ = ("face", "occurrences", "pending", "state", "told_ns")
+
+    def __init__(self) -> None:
+        self.face: _Face = ()
+        self.state: incident_pb2.IncidentState.ValueType = incident_pb2.INCIDENT_STATE_UNSPECIFIED
+        self.told_ns = 0
+        self.occurrences = 0
+        self.pending: list[str] = []
+
+
+class Ledger:
+    """Hold the faults of the fleet; memory grows with what is faulty."""
+
+    def __init__(self, config: DiagnosisConfig, joining: Joining) -> None:
+        self._config = config
+        self._joining = joining
+        self._faults: dict[FaultKey, Fault] = {}
+        self._told: dict[FaultKey, _Told] = {}
+        self._by_agent: dict[str, dict[FaultKey, None]] = {}
+        self._generations: dict[FaultKey, int] = {}
+
+    def __iter__(self) -> Iterator[Fault]:
+        """Yield every fault in memory."""
+        return iter(list(self._faults.values()))
+
+    def get(self, key: FaultKey) -> Fault | None:
+        """Return the fault of a key, if there is one."""
+        return self._faults.get(key)
+
+    def obtain(self, key: FaultKey) -> Fault:
+        """Return the fault of a key, a new one when there is none."""
+        fault = self._faults.get(key)
+        return fault if fault is not None else self.put(Fault(key, self._generations.get(key, 0), self._config))
+
+    def put(self, fault: Fault) -> Fault:
+        """Take a fault in, in place of what had its key."""
+        self._faults[fault.key] = fault
+        self._told[fault.key] = _Told()
+        self._by_agent.setdefault(fault.key.agent_id, {})[fault.key] = None
+        return fault
+
+    def restored(self, fault: Fault) -> None:
+        """Take back a stored incident, which needs no telling."""
+        self.put(fault)
+        told = self._told[fault.key]
+        told.face, told.state, told.occurrences = _face(fault, None), fault.state, fault.tally.occurrences
+
+    def spend(self, key: FaultKey, generation: int) -> None:
+        """Note that an incident of this number is over: the next one gets another id."""
+        self._generations[key] = max(self._generations.get(key, 0), generation + 1)
+
+    def forget(self, fault: Fault) -> None:
+        """Forget a fault; when it was an incident, its number stays spent."""
+        if fault.opened_ns:
+            self.spend(fault.key, fault.generation)
+        del self._faults[fault.key], self._told[fault.key]
+        keys = self._by_agent[fault.key.agent_id]
+        del keys[fault.key]
+        if not keys:
+            del self._by_agent[fault.key.agent_id]
+
+    @property
+    def agents(self) -> Collection[str]:
+        """Name the agents that have faults."""
+        return self._by_agent.keys()
+
+    def of_agent(self, agent_id: str) -> list[Fault]:
+        """Return the faults of one agent's units."""
+        return [self._faults[key] for key in self._by_agent.get(agent_id, ())]
+
+    def pend(self, fault: Fault, event_id: str) -> None:
+        """Keep an event id for the next telling."""
+        pending = self._told[fault.key].pending
+        if len(pending) < _PENDING_KEPT:
+            pending.append(event_id)
+
+    def beneath(self, fault: Fault) -> Fault | None:
+        """Return the active fault of a device below a filesystem, the smallest id of several."""
+        if fault.key.family != Family.INTEGRITY.value:
+            return None
+        found = [one for one in self.of_agent(fault.key.agent_id) if self._stands_on(fault, one)]
+        return min(found, key=lambda one: one.id, default=None)
+
+    def _stands_on(self, fault: Fault, device: Fault) -> bool:
+        if device.key.family != Family.DEVICE.value or not device.active:
+            return False
+        if not any(name.startswith(_DEVICE_PREFIX) for name in device.latest):
+            return False
+        below = self._joining.devices(fault.key.agent_id, fault.key.value)
+        return fault.key.value in device.tally.filesystems or device.key.value in below
+
+    def consequences(self, fault: Fault) -> list[Fault]:
+        """Return the faults that this one explains."""
+        return [one for one in self.of_agent(fault.key.agent_id) if one.opened_ns and one.merged_into == fault.id]
+
+    def view(self, fault: Fault) -> incident_pb2.Incident:
+        """Return the incident that a fault is now."""
+        return incident_of(fault, self.beneath(fault), self.consequences(fault))
+
+    def tell(self, fault: Fault, now_ns: int, what: str = "", *, flush: bool = False) -> list[IncidentChange]:
+        """Return the changes of a fault, and of what it explains, that are due to be told.
+
+        A change of code, severity, state or count of places is due at once. Mere growth is due once a second, when a
+        thousand event ids wait, or with `flush`; so a storm costs one change a second.
+        """
+        if not fault.opened_ns:
+            return []
+        beneath = self.beneath(fault)
+        explained = beneath is not None and fault.tally.live and _CONSEQUENCES.issuperset(fault.latest)
+        fault.merged_into = beneath.id if explained and beneath is not None else ""
+        told = self._told[fault.key]
+        if fault.merged_into and told.state == incident_pb2.INCIDENT_STATE_UNSPECIFIED:
+            return []
+        face = _face(fault, beneath)
+        due = what or face != told.face or self._growth_due(fault, told, now_ns, flush=flush)
+        if not due:
+            return []
+        changes = [self._tell(fault, told, face, what or _what(told, fault, face), now_ns)]
+        return changes + (self._tell_above(fault, now_ns) if fault.key.family == Family.DEVICE.value else [])
+
+    def _growth_due(self, fault: Fault, told: _Told, now_ns: int, *, flush: bool) -> bool:
+        if not told.pending and fault.tally.occurrences == told.occurrences:
+            return False
+        return flush or now_ns - told.told_ns >= SECONDS_NS or len(told.pending) >= _PENDING_KEPT
+
+    def _tell(self, fault: Fault, told: _Told, face: _Face, what: str, now_ns: int) -> IncidentChange:
+        if what in {"opened", "reopened", "resolved", "merged", "changed"}:
+            proven = fault.proven()
+            text = proven[1] if proven and what == "resolved" else fault.code.code
+            fault.timeline.add(now_ns, what, text)
+        fault.timeline.note_evidence(fault.tally.latest_ns, fault.tally.evidence_count)
+        fault.updated_ns = now_ns
+        pending = tuple(told.pending)
+        told.pending.clear()
+        told.face, told.state, told.told_ns, told.occurrences = face, fault.state, now_ns, fault.tally.occurrences
+        return IncidentChange(self.view(fault), what, pending)
+
+    def _tell_above(self, device: Fault, now_ns: int) -> list[IncidentChange]:
+        """Tell what changed for the filesystems on a device whose fault changed."""
+        changes = []
+        for fault in self.of_agent(device.key.agent_id):
+            if fault.key.family == Family.INTEGRITY.value:
+                changes += self.tell(fault, now_ns)
+        return changes
+
+
+def _face(fault: Fault, beneath: Fault | None) -> _Face:
+    """Return what must be told at once when it changes."""
+    if not fault.opened_ns:
+        return ()
+    return (
+        fault.state,
+        fault.code.code,
+        fault.severity,
+        fault.merged_into,
+        frozenset(fault.latest),
+        beneath and beneath.id,
+    )
+
+
+def _what(told: _Told, fault: Fault, face: _Face) -> str:
+    """Name the change."""
+    state = incident_pb2.IncidentState
+    if fault.state != told.state:
+        match fault.state:
+            case incident_pb2.INCIDENT_STATE_RESOLVED:
+                return "resolved"
+            case incident_pb2.INCIDENT_STATE_MERGED:
+                return "merged"
+            case incident_pb2.INCIDENT_STATE_REPAIRING:
+                return "repairing"
+        if told.state == state.INCIDENT_STATE_UNSPECIFIED:
+            return "opened"
+        return "repair finished" if told.state == state.INCIDENT_STATE_REPAIRING else "reopened"
+    return "changed" if face != told.face else "evidence"

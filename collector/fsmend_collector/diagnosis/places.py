@@ -1,0 +1,174 @@
+"""Places: what several interfaces say of where it broke, joined into one row each.
+
+fanotify names inode and path, the trace event function and line, the kernel log inode, function and line. A row is
+keyed by the inode where one is known. A code location that came without an inode belongs to the inode that was
+reported nearest in time. What is kept depends on the set of the evidence, not on its order, up to `PLACES_KEPT`
+places of each sort.
+"""
+
+from bisect import insort
+from dataclasses import dataclass, field
+
+from fsmend_collector.diagnosis.config import SECONDS_NS
+from fsmend_collector.diagnosis.evidence import Evidence
+from fsmend_proto.v1 import event_pb2, incident_pb2
+
+PLACES_LISTED = 64
+PLACES_KEPT = 4_096
+_TIMES_KEPT = 16
+
+_Code = tuple[str, int]
+_InodeKey = tuple[int, int]  # subvolume, ino
+
+
+@dataclass(slots=True)
+class _Times:
+    """Keep the first few times at which something was seen."""
+
+    ns: list[int] = field(default_factory=list)
+
+    def add(self, time_ns: int) -> None:
+        if time_ns not in self.ns:
+            insort(self.ns, time_ns)
+            del self.ns[_TIMES_KEPT:]
+
+    def distance(self, other: "_Times") -> int:
+        """Return the least distance between two sightings, in nanoseconds."""
+        return min(abs(mine - theirs) for mine in self.ns for theirs in other.ns)
+
+
+@dataclass(slots=True)
+class _Inode:
+    """What is known of one inode; of competing values the earliest stays, whatever the order of arrival."""
+
+    times: _Times = field(default_factory=_Times)
+    generation: tuple[int, int] | None = None
+    path: tuple[int, bytes] | None = None
+    code: tuple[int, _Code] | None = None
+
+
+@dataclass(slots=True)
+class _Location:
+    """A code location; `placed` when some report named its inode too."""
+
+    times: _Times = field(default_factory=_Times)
+    placed: bool = False
+
+
+class Places:
+    """Collect the places of one incident."""
+
+    def __init__(self, join_seconds: int) -> None:
+        self._join_ns = join_seconds * SECONDS_NS
+        self._inodes: dict[_InodeKey, _Inode] = {}
+        self._codes: dict[_Code, _Location] = {}
+        self._sectors: dict[tuple[str, int], tuple[int, int]] = {}
+        self._rows: list[incident_pb2.Place] | None = []
+        self._count = 0
+
+    def add(self, evidence: Evidence) -> None:
+        """Take the place that a finding names, if it names one."""
+        code = (evidence.function, evidence.line) if evidence.function else None
+        if evidence.ino:
+            self._add_inode(evidence, code)
+        if code and (code in self._codes or len(self._codes) < PLACES_KEPT):
+            location = self._codes.setdefault(code, _Location())
+            location.times.add(evidence.time_ns)
+            location.placed = location.placed or bool(evidence.ino)
+        if evidence.sector is not None and not evidence.ino:
+            self._add_sector(evidence, evidence.sector)
+        if evidence.ino or code or evidence.sector is not None:
+            self._rows = None
+
+    def _add_inode(self, evidence: Evidence, code: _Code | None) -> None:
+        key = (evidence.subvolume, evidence.ino)
+        if key not in self._inodes and len(self._inodes) >= PLACES_KEPT:
+            return
+        inode = self._inodes.setdefault(key, _Inode())
+        now = evidence.time_ns
+        inode.times.add(now)
+        if evidence.generation:
+            inode.generation = min(inode.generation or (now, evidence.generation), (now, evidence.generation))
+        if evidence.path:
+            inode.path = min(inode.path or (now, evidence.path), (now, evidence.path))
+        if code:
+            inode.code = min(inode.code or (now, code), (now, code))
+
+    def _add_sector(self, evidence: Evidence, sector: int) -> None:
+        key = (evidence.device_id or evidence.device_name, sector)
+        if key in self._sectors or len(self._sectors) < PLACES_KEPT:
+            time_ns, count = self._sectors.get(key, (evidence.time_ns, 0))
+            self._sectors[key] = min(time_ns, evidence.time_ns), max(count, evidence.sector_count)
+
+    def add_row(self, place: incident_pb2.Place, time_ns: int) -> None:
+        """Take back a row of a stored incident."""
+        evidence = Evidence(
+            event_id="",
+            agent_id="",
+            host_name="",
+            kind=event_pb2.EVENT_KIND_UNSPECIFIED,
+            severity=event_pb2.SEVERITY_UNSPECIFIED,
+            source="",
+            time_ns=time_ns,
+            received_ns=time_ns,
+            ino=place.ino,
+            generation=place.generation,
+            path=place.path,
+            function=place.function,
+            line=place.line,
+            sector=place.sectors.start if place.HasField("sectors") else None,
+            sector_count=place.sectors.count,
+        )
+        self.add(evidence)
+
+    def count(self) -> int:
+        """Count the distinct places; at most `PLACES_KEPT` of each sort are told apart."""
+        self.rows()
+        return self._count
+
+    def rows(self) -> list[incident_pb2.Place]:
+        """Return the first `PLACES_LISTED` places in the order of their first sighting."""
+        if self._rows is None:
+            listed = sorted(self._inodes, key=lambda key: (self._inodes[key].times.ns[0], key))
+            loose, taken = self._loose_codes()
+            rows = [self._inode_row(key, taken) for key in listed[:PLACES_LISTED]]
+            rows += [incident_pb2.Place(function=function, line=line) for function, line in loose]
+            rows += [self._sector_row(key) for key in self._first_sectors()]
+            self._count = len(self._inodes) + len(loose) + len(self._sectors)
+            self._rows = rows[:PLACES_LISTED]
+        return self._rows
+
+    def _loose_codes(self) -> tuple[list[_Code], list[_Code]]:
+        """Split the code locations into those that belong to no inode, and those that may."""
+        loose: list[_Code] = []
+        taken: list[_Code] = []
+        for code, location in sorted(self._codes.items(), key=lambda item: (item[1].times.ns[0], item[0])):
+            placed = location.placed or any(
+                location.times.distance(inode.times) <= self._join_ns for inode in self._inodes.values()
+            )
+            (taken if placed else loose).append(code)
+        return loose, taken
+
+    def _inode_row(self, key: _InodeKey, codes: list[_Code]) -> incident_pb2.Place:
+        inode = self._inodes[key]
+        code = inode.code[1] if inode.code else self._nearest_code(inode, codes)
+        return incident_pb2.Place(
+            ino=key[1],
+            generation=inode.generation[1] if inode.generation else 0,
+            path=inode.path[1] if inode.path else b"",
+            function=code[0],
+            line=code[1],
+        )
+
+    def _nearest_code(self, inode: _Inode, codes: list[_Code]) -> _Code:
+        near = [(self._codes[code].times.distance(inode.times), code) for code in codes]
+        distance, code = min(near, default=(self._join_ns + 1, ("", 0)))
+        return code if distance <= self._join_ns else ("", 0)
+
+    def _first_sectors(self) -> list[tuple[str, int]]:
+        return sorted(self._sectors, key=lambda key: (self._sectors[key][0], key))[:PLACES_LISTED]
+
+    def _sector_row(self, key: tuple[str, int]) -> incident_pb2.Place:
+        return incident_pb2.Place(
+            sectors=event_pb2.SectorRange(start=key[1], count=self._sectors[key][1]),
+        )

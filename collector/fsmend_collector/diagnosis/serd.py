@@ -1,0 +1,66 @@
+"""Soft-error-rate discrimination: when do soft errors of one unit become a fault?"""
+
+from bisect import insort
+from collections import Counter
+
+from fsmend_collector.diagnosis.config import SECONDS_NS, SerdRule
+
+_Entry = tuple[int, str, int]  # time_ns, location, count
+
+
+class SerdWindow:
+    """Keep the soft errors of one unit and class until they cross their rule.
+
+    Whether a *set* of errors crosses does not depend on the order in which it arrived: any window that could still
+    fill up (its length plus the lateness) is kept whole. The memory is bounded by the rule itself, because `repeats`
+    occurrences in the long window cross it.
+    """
+
+    def __init__(self, rule: SerdRule, lateness_seconds: int) -> None:
+        self._rule = rule
+        self._keep_ns = (max(rule.long_seconds, rule.seconds) + lateness_seconds) * SECONDS_NS
+        self._entries: list[_Entry] = []
+
+    def __len__(self) -> int:
+        """Count the entries kept."""
+        return len(self._entries)
+
+    def add(self, time_ns: int, location: str, count: int) -> bool:
+        """Add an error that stands for `count` occurrences; say whether the rule is crossed (at least N)."""
+        insort(self._entries, (time_ns, location, count))
+        self._forget(self._entries[-1][0] - self._keep_ns)
+        rule = self._rule
+        return self._crosses(time_ns, rule.seconds, rule.count, None) or self._crosses(
+            time_ns, rule.long_seconds, rule.long_count, rule.repeats
+        )
+
+    def forget_until(self, time_ns: int) -> None:
+        """Forget what is not newer than a proof of health."""
+        self._forget(time_ns + 1)
+
+    def _forget(self, before_ns: int) -> None:
+        self._entries = [entry for entry in self._entries if entry[0] >= before_ns] if self._entries else []
+
+    def _crosses(self, time_ns: int, seconds: int, distinct: int, repeats: int | None) -> bool:
+        """Look at every window of the length that holds `time_ns`."""
+        length_ns = seconds * SECONDS_NS
+        near = [entry for entry in self._entries if abs(entry[0] - time_ns) <= length_ns]
+        seen: Counter[str] = Counter()
+        unplaced = total = start = 0
+        for time, location, count in near:
+            while near[start][0] < time - length_ns:
+                _, old, old_count = near[start]
+                start += 1
+                total -= old_count
+                unplaced -= 0 if old else old_count
+                if old:
+                    seen[old] -= 1
+                    if not seen[old]:
+                        del seen[old]
+            total += count
+            unplaced += 0 if location else count
+            if location:
+                seen[location] += 1
+            if len(seen) + unplaced >= distinct or (repeats is not None and total >= repeats):
+                return True
+        return False

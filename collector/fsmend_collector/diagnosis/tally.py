@@ -1,0 +1,135 @@
+"""The tally of one fault: exact counts, without counting one error once per source that saw it.
+
+Every value here is a function of the *set* of the evidence: sums over distinct events, minima, maxima, the earliest of
+competing values, the first hundred by time. So duplicates, reordering and lateness change nothing.
+"""
+
+from bisect import insort
+from collections import Counter
+
+from fsmend_collector.diagnosis.config import SECONDS_NS
+from fsmend_collector.diagnosis.evidence import Evidence
+from fsmend_proto.v1 import event_pb2
+
+EVIDENCE_LISTED = 100
+_SEEN_KEPT = 100_000
+
+TEXT_FIELDS = ("host_name", "filesystem_type", "filesystem_device", "device_name")
+
+
+class Tally:
+    """Count the evidence of one fault."""
+
+    def __init__(self, lateness_seconds: int) -> None:
+        self._lateness_ns = lateness_seconds * SECONDS_NS
+        self._seen: dict[str, int] = {}
+        self._earliest: dict[str, tuple[int, str]] = {}
+        self._mount_point: tuple[int, bytes] | None = None
+        self._first: list[tuple[int, str]] = []
+        self.base = 0  # occurrences before a restart of the collector
+        self.evidence_count = 0
+        self.onset_ns = 0
+        self.latest_ns = 0
+        self.counts: Counter[str] = Counter()
+        self._readings: dict[str, dict[int, int]] = {}
+        self._read_before: set[str] = set()
+        self.sources: set[str] = set()
+        self.errnos: set[int] = set()
+        self.filesystems: dict[str, str] = {}
+        self.devices: dict[str, str] = {}
+        self.device_errors: Counter[str] = Counter()
+        self.devids: Counter[int] = Counter()
+        self.severity: event_pb2.Severity.ValueType = event_pb2.SEVERITY_UNSPECIFIED
+        self.live = False
+
+    def seen(self, event_id: str) -> bool:
+        """Say whether the event was counted already."""
+        return event_id in self._seen
+
+    def add(self, evidence: Evidence) -> None:
+        """Count a finding that was not seen before."""
+        self._remember(evidence.event_id, evidence.time_ns)
+        self.evidence_count += 1
+        self._count(evidence)
+        onset_ns = evidence.since_ns if evidence.before_agent and evidence.since_ns else evidence.time_ns
+        self.onset_ns = min(self.onset_ns or onset_ns, onset_ns)
+        self.latest_ns = max(self.latest_ns, evidence.time_ns)
+        self.sources.add(evidence.source)
+        if evidence.errno:
+            self.errnos.add(evidence.errno)
+        self.severity = max(self.severity, evidence.severity)
+        self.live = self.live or not evidence.before_agent
+        self._take_names(evidence)
+
+    def _count(self, evidence: Evidence) -> None:
+        """Count by source. A reading from before the agent is a total: an agent that starts twice reports it twice."""
+        if evidence.reading is not None:
+            totals = self._readings.setdefault(evidence.counter, {})
+            totals[evidence.devid] = max(totals.get(evidence.devid, 0), evidence.reading)
+        if evidence.before_agent and evidence.reading is not None:
+            self._read_before.add(evidence.counter)
+        else:
+            self.counts[evidence.counter] += evidence.count
+
+    def _take_names(self, evidence: Evidence) -> None:
+        for name in TEXT_FIELDS:
+            self.name(name, getattr(evidence, name), evidence.time_ns)
+        if evidence.mount_point:
+            new = (evidence.time_ns, evidence.mount_point)
+            self._mount_point = min(self._mount_point or new, new)
+        if evidence.filesystem_uuid:
+            kind = self.filesystems.get(evidence.filesystem_uuid, "")
+            self.filesystems[evidence.filesystem_uuid] = max(kind, evidence.filesystem_type)
+        if evidence.device_id:
+            name = self.devices.get(evidence.device_id, "")
+            self.devices[evidence.device_id] = max(name, evidence.device_name)
+            self.device_errors[evidence.device_id] += evidence.count if evidence.devid else 0
+        if evidence.devid:
+            self.devids[evidence.devid] += evidence.count
+
+    def name(self, field: str, value: str, time_ns: int) -> None:
+        """Keep the earliest value of a field that is not empty."""
+        if value:
+            self._earliest[field] = min(self._earliest.get(field, (time_ns, value)), (time_ns, value))
+
+    def named(self, field: str) -> str:
+        """Return the value of a field, or an empty text."""
+        return self._earliest[field][1] if field in self._earliest else ""
+
+    def take_mount_point(self, mount_point: bytes, time_ns: int) -> None:
+        """Take back the mount point of a stored incident."""
+        self._mount_point = (time_ns, mount_point) if mount_point else None
+
+    @property
+    def mount_point(self) -> bytes:
+        """Return where the filesystem is mounted, as the earliest event said."""
+        return self._mount_point[1] if self._mount_point else b""
+
+    @property
+    def occurrences(self) -> int:
+        """Count the errors: every source counts the same ones, so the largest count is the number."""
+        totals = [sum(self._readings[counter].values()) for counter in self._read_before]
+        return max(self.base + max(self.counts.values(), default=0), *totals, 0)
+
+    @property
+    def evidence(self) -> list[str]:
+        """Return the first event ids by time."""
+        return [event_id for _, event_id in self._first]
+
+    def restore_evidence(self, event_ids: list[str], count: int, onset_ns: int) -> None:
+        """Take back the evidence of a stored incident."""
+        for event_id in event_ids:
+            self._remember(event_id, onset_ns)
+        self.evidence_count = count
+        self.onset_ns = self.latest_ns = onset_ns
+
+    def _remember(self, event_id: str, time_ns: int) -> None:
+        """Keep the id for duplicates; what is older than the lateness window goes first."""
+        self._seen[event_id] = time_ns
+        insort(self._first, (time_ns, event_id))
+        del self._first[EVIDENCE_LISTED:]
+        if len(self._seen) > _SEEN_KEPT:
+            before = max(self._seen.values()) - self._lateness_ns
+            kept = {key: value for key, value in self._seen.items() if value >= before}
+            drop = max(len(kept) - _SEEN_KEPT // 2, 0)
+            self._seen = dict(list(kept.items())[drop:])
