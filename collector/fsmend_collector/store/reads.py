@@ -202,7 +202,7 @@ def command_by_id(connection: Connection, command_id: str) -> pb.CommandView | N
 
 
 def filesystems_meant(connection: Connection, name: str, agent_ids: Iterable[str] | None) -> list[pb.FilesystemView]:
-    """Return the present filesystems whose UUID is `name` or begins with it, of the given agents; all for an empty name."""
+    """Return the present filesystems of the agents whose UUID is `name` or begins with it; all for an empty name."""
     listing = LISTINGS[pb.OBJECT_KIND_FILESYSTEM]
     statement = listing.statement.where(filesystems.c.present.is_(True), filesystems.c.filesystem_uuid != "")
     if agent_ids is not None:
