@@ -104,6 +104,20 @@ def test_a_storm_is_counted_event_by_event(ext4_fs, make_instance, write_trigger
     assert sum(cpu.lost for cpu in instance.stats()) == 0
 
 
+def test_the_name_is_found_behind_a_storm_that_overwrote_the_first_errors(
+    ext4_fs, function_names, make_instance, write_trigger
+):
+    instance = make_instance(buffer_kib_per_cpu=1024)
+    instance.enable("ext4", "ext4_error")
+    ext4_fs.mount()
+    write_trigger(ext4_fs.loop, times=5000)
+    events = of_device(instance.read(max_pages_per_cpu=1000), ext4_fs.loop)
+    before = time.monotonic()
+    function_names.learn(events)
+    assert time.monotonic() - before < 1
+    assert {function_names.name(event) for event in events} == {"trigger_test_error"}
+
+
 def test_what_the_ring_overwrites_is_counted(ext4_fs, make_instance, write_trigger):
     instance = make_instance(buffer_kib_per_cpu=8)
     instance.enable("ext4", "ext4_error")
@@ -133,3 +147,24 @@ def test_closing_removes_the_instance_and_stale_ones_go_too(tracefs):
     stale.mkdir()
     assert trace.remove_stale(tracefs) == [stale.name]
     assert not stale.exists()
+
+
+def test_an_instance_in_use_is_not_taken_away_by_a_process_that_cannot_see_its_owner(tracefs, make_instance):
+    # What `remove_stale` relies on for owners in other PID namespaces.
+    with pytest.raises(OSError, match="busy"):
+        make_instance().path.rmdir()
+
+
+def test_where_tracefs_is_not_mounted_a_private_place_serves(tmp_path, undo, monkeypatch):
+    need()
+    monkeypatch.setattr(trace, "TRACEFS_PLACES", (tmp_path / "nowhere",))
+    private = tmp_path / "private"
+    undo.callback(run, "umount", private)
+    assert trace.find_tracefs(private) == private
+    assert trace.find_tracefs(private) == private
+    instance = trace.TraceInstance(private)
+    try:
+        assert instance.enable("block", "block_rq_error") is not None
+        assert instance.read().events == []
+    finally:
+        instance.close()

@@ -77,7 +77,7 @@ class TraceBatch:
 
 
 def find_tracefs(private: Path | None = None) -> Path:
-    """Return where tracefs is mounted; mount it on `private` when it is nowhere.
+    """Return where tracefs is mounted; mount it on `private` when it is nowhere. The caller unmounts that again.
 
     Raises:
         FileNotFoundError: it is not mounted and there is no private place.
@@ -183,9 +183,10 @@ class TraceInstance:
         """Return the counters of every CPU's ring."""
         return [parse_stats(cpu, (self.path / "per_cpu" / f"cpu{cpu}" / "stats").read_text()) for cpu in self._pipes]
 
-    def text(self) -> str:
-        """Return what waits as the kernel prints it, without taking it."""
-        return (self.path / "trace").read_text(encoding="utf-8", errors="backslashreplace")
+    def text(self, cpu: int) -> str:
+        """Return what waits in one CPU's ring as the kernel prints it, without taking it."""
+        path = self.path / "per_cpu" / f"cpu{cpu}" / "trace"
+        return path.read_text(encoding="utf-8", errors="backslashreplace")
 
     def close(self) -> None:
         """Remove the instance; the kernel switches its events off."""

@@ -82,14 +82,17 @@ class FunctionNames:
         return layout is not None
 
     def learn(self, events: Iterable[TraceEvent]) -> None:
-        """Look up the functions of ext4_error events whose address is new; the kernel is asked at most once."""
+        """Look up the functions of ext4_error events whose address is new.
+
+        The kernel is asked at most once for every CPU that met a new address.
+        """
         unknown = [event for event in events if event.name == "ext4_error" and self.name(event) is None]
         if not unknown or len(self._names) >= MAX_NAMES:
             return
-        lines = parse_text(self._instance.text())
-        for event in unknown:
-            function = match(event, lines)
-            if function is not None:
+        lines = {cpu: parse_text(self._instance.text(cpu)) for cpu in {event.cpu for event in unknown}}
+        # Newest first: the older ones are the first to be overwritten, and one event of an address is enough.
+        for event in reversed(unknown):
+            if self.name(event) is None and (function := match(event, lines[event.cpu])) is not None:
                 self._names[int(event.fields["function"])] = function
 
     def name(self, event: TraceEvent) -> str | None:
