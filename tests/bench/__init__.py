@@ -1,0 +1,1 @@
+"""Measurements of the product; see __main__.py."""
