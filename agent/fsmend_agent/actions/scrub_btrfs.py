@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fsmend_agent.actions import Action, ActionStopped, Order
 from fsmend_agent.btrfs_scrub import DeviceScrub, ScrubSpeed
 from fsmend_agent.errors import ActionFailed, ActionRefused
+from fsmend_agent.health import read_health
 from fsmend_agent.kernel import btrfs
 from fsmend_agent.target import is_read_only
 from fsmend_proto.v1 import command_pb2 as pb
@@ -80,14 +81,7 @@ class ScrubBtrfs(Action):
 
     def read_health(self) -> pb.HealthReading:
         """Read the error counters of every device of the filesystem."""
-        reading = pb.HealthReading(clocks=self.order.clock.now(), read_only=is_read_only(self.order.fd))
-        for device in btrfs.devices(self.order.fd):
-            stats = btrfs.device_stats(self.order.fd, device.device_id)
-            for name in ("write", "read", "flush", "corruption", "generation"):
-                reading.counters[f"devid {device.device_id} {name}_errors"] = getattr(stats, f"{name}_errors")
-            if not device.path:
-                reading.sick.append(f"devid {device.device_id} missing")
-        return reading
+        return read_health(self.order.fd, self.order.target, self.order.clock)
 
     def run(self) -> pb.CommandResult:
         """Scrub the devices side by side, as `btrfs scrub start` does."""
