@@ -1,17 +1,38 @@
-"""Policy: which commands an incident calls for. Pure: no I/O, no clock."""
+"""Policy: which commands an incident calls for. Pure: no I/O, no clock.
+
+The table `ANSWERS` says what each code on each type of filesystem calls for; the brakes are the same for all: one
+action at a time on a filesystem, a back-off between attempts, a bound on attempts, and never a guess: without an
+inventory, a filesystem's identity and the host's own word that it can, nothing is proposed.
+"""
 
 import enum
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields, replace
 
 from fsmend_proto.v1 import command_pb2, incident_pb2, inventory_pb2
+
+_SECONDS_NS = 1_000_000_000
+_DEVID_DIMENSION = "btrfs_devid"  # of an incident's suspects: the faulty devices by their number
+
+FINISHED = frozenset(
+    {
+        command_pb2.COMMAND_STATE_SUCCEEDED,
+        command_pb2.COMMAND_STATE_FAILED,
+        command_pb2.COMMAND_STATE_REFUSED,
+        command_pb2.COMMAND_STATE_TIMED_OUT,
+        command_pb2.COMMAND_STATE_CANCELLED,
+        command_pb2.COMMAND_STATE_EXPIRED,
+        command_pb2.COMMAND_STATE_UNKNOWN,
+    }
+)
 
 
 class Mode(enum.Enum):
     """What becomes of a proposal."""
 
     AUTOMATIC = "automatic"  # queued
-    SHADOW = "shadow"  # written to the incident's timeline, never queued
+    SHADOW = "shadow"  # logged, never queued
     OFF = "off"  # nothing is proposed
 
 
@@ -28,7 +49,7 @@ class PolicyConfig:
 
     mode: Mode = Mode.AUTOMATIC
     attempts: int = 3
-    back_off_seconds: int = 3600
+    back_off_seconds: int = 3_600
     time_to_live_seconds: int = 900
 
 
@@ -68,6 +89,63 @@ class ProposedCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One action of an answer.
+
+    Attributes:
+        action: name of the field of Command.action; `action.NAME` is the capability that it needs.
+        action_class: who may order it.
+        attempts: at most, for one incident; 0: as the configuration says.
+        fill: sets the action's message from the incident.
+    """
+
+    action: str
+    action_class: command_pb2.ActionClass.ValueType
+    fill: Callable[[command_pb2.Command, incident_pb2.Incident], None]
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one code on one type of filesystem calls for: actions in turn, and what is left to a person."""
+
+    steps: tuple[Step, ...]
+    person: str
+
+
+def _collect(command: command_pb2.Command, incident: incident_pb2.Incident) -> None:
+    del incident
+    command.collect_evidence.SetInParent()
+
+
+def _scrub_btrfs(command: command_pb2.Command, incident: incident_pb2.Incident) -> None:
+    """Scrub the devices that show errors, or all of them when none is named."""
+    devids = {int(one.value) for one in incident.suspects if one.dimension == _DEVID_DIMENSION and one.value.isdigit()}
+    command.scrub_btrfs.devids.extend(sorted(devids))
+    command.scrub_btrfs.SetInParent()
+
+
+_EVIDENCE = Step("collect_evidence", command_pb2.ACTION_CLASS_OBSERVE, _collect, attempts=1)
+_SCRUB_BTRFS = Step("scrub_btrfs", command_pb2.ACTION_CLASS_REPAIR, _scrub_btrfs)
+_BTRFS_PERSON = (
+    "Scrubbing did not heal it: restore the files that the evidence names from a backup, and replace the device that "
+    "shows the errors."
+)
+
+ANSWERS: Mapping[tuple[str, str], Answer] = {
+    ("FS_DATA_CORRUPTION", "btrfs"): Answer((_EVIDENCE, _SCRUB_BTRFS), _BTRFS_PERSON),
+    ("FS_CORRUPTION", "btrfs"): Answer((_EVIDENCE, _SCRUB_BTRFS), _BTRFS_PERSON),
+    ("FS_CORRUPTION", "ext4"): Answer(
+        (_EVIDENCE,), "ext4 has no online repair: plan an unmount, run e2fsck -f, and mount again."
+    ),
+    ("FS_ERROR", "ext4"): Answer(
+        (_EVIDENCE,), "ext4 has no online repair: plan an unmount, run e2fsck -f, and mount again."
+    ),
+    ("FS_CORRUPTION", "xfs"): Answer((_EVIDENCE,), "Unmount, run xfs_repair, and mount again."),
+}
+"""(code, filesystem type) → answer. What is not here is left to a person from the start."""
+
+
 def propose(
     incident: incident_pb2.Incident,
     inventory: inventory_pb2.Inventory | None,
@@ -75,7 +153,9 @@ def propose(
     config: PolicyConfig,
     now_ns: int,
 ) -> list[ProposedCommand]:
-    """Return the commands that the incident calls for now, in the order in which they should run.
+    """Return the command that the incident calls for now: none or one, because a filesystem bears one at a time.
+
+    Ask again when the command has ended: the answer's next step follows.
 
     Args:
         incident: as diagnosis has it.
@@ -84,9 +164,110 @@ def propose(
         config: settings.
         now_ns: collector's wall clock.
     """
-    raise NotImplementedError
+    unit = incident.unit
+    answer = ANSWERS.get((incident.code, unit.filesystem_type))
+    if answer is None or config.mode is Mode.OFF or not _may_act(incident, now_ns):
+        return []
+    if inventory is None or not unit.filesystem_uuid or _busy(incident, commands):
+        return []
+    for step in answer.steps:
+        past = [one for one in commands if one.incident_id == incident.id and one.action == step.action]
+        if _done(step, past) or not _available(inventory, step.action, unit.filesystem_uuid):
+            continue
+        if len(past) >= (step.attempts or config.attempts):
+            continue
+        if past and now_ns - max(one.ordered_ns for one in past) < config.back_off_seconds * _SECONDS_NS:
+            return []
+        return [_proposed(step, incident, len(past), config, now_ns)]
+    return []
+
+
+def recommend(
+    incident: incident_pb2.Incident,
+    inventory: inventory_pb2.Inventory | None,
+    commands: Collection[PastCommand],
+    config: PolicyConfig,
+) -> str:
+    """Return what a person should do: the answer's own words once the policy can do no more, else the incident's."""
+    answer = ANSWERS.get((incident.code, incident.unit.filesystem_type))
+    if answer is None:
+        return incident.recommendation
+    for step in answer.steps:
+        tried = sum(one.incident_id == incident.id and one.action == step.action for one in commands)
+        able = inventory is not None and _available(inventory, step.action, incident.unit.filesystem_uuid)
+        if step.action_class != command_pb2.ACTION_CLASS_OBSERVE and able and tried < config.attempts:
+            return incident.recommendation
+    return answer.person
+
+
+def _may_act(incident: incident_pb2.Incident, now_ns: int) -> bool:
+    """Say whether the incident is open and nobody muted it: who mutes an incident has taken it over."""
+    return incident.state == incident_pb2.INCIDENT_STATE_OPEN and incident.muted_until_ns <= now_ns
+
+
+def _busy(incident: incident_pb2.Incident, commands: Collection[PastCommand]) -> bool:
+    unit = incident.unit
+    return any(
+        one.state not in FINISHED and one.agent_id == unit.agent_id and one.filesystem_uuid == unit.filesystem_uuid
+        for one in commands
+    )
+
+
+def _done(step: Step, past: list[PastCommand]) -> bool:
+    """Say whether the step needs no repeat: evidence that was collected stays collected."""
+    observed = step.action_class == command_pb2.ACTION_CLASS_OBSERVE
+    return observed and any(one.state == command_pb2.COMMAND_STATE_SUCCEEDED for one in past)
+
+
+def _available(inventory: inventory_pb2.Inventory, action: str, filesystem_uuid: str) -> bool:
+    """Say whether the filesystem is there, and the agent says that the action can be done, on it and on the host."""
+    filesystem = next((one for one in inventory.filesystems if one.ref.uuid == filesystem_uuid), None)
+    if filesystem is None:
+        return False
+    rows = [*filesystem.capabilities, *inventory.host.capabilities]
+    own = [row for row in rows if row.name == f"action.{action}" and row.filesystem_uuid in {"", filesystem_uuid}]
+    return bool(own) and all(row.available for row in own)
+
+
+def _proposed(
+    step: Step, incident: incident_pb2.Incident, attempt: int, config: PolicyConfig, now_ns: int
+) -> ProposedCommand:
+    unit = incident.unit
+    reason = f"{incident.code} on {unit.filesystem_type} filesystem {unit.filesystem_uuid}, attempt {attempt + 1}"
+    command = command_pb2.Command(
+        id=command_id(incident.id, step.action, attempt),
+        incident_id=incident.id,
+        action_class=step.action_class,
+        target=command_pb2.Target(filesystem_uuid=unit.filesystem_uuid, filesystem_type=unit.filesystem_type),
+        not_after_wall_ns=now_ns + config.time_to_live_seconds * _SECONDS_NS,
+        time_to_live_seconds=config.time_to_live_seconds,
+        ordered_by="policy",
+        reason=reason,
+    )
+    step.fill(command, incident)
+    return ProposedCommand(command, unit.agent_id, reason, shadow=config.mode is Mode.SHADOW)
+
+
+def command_id(incident_id: str, action: str, attempt: int) -> str:
+    """Return the id of the n-th attempt of an action for an incident: ordering it twice orders it once."""
+    return "cmd-" + hashlib.sha256(f"{incident_id}\0{action}\0{attempt}".encode()).hexdigest()[:16]
 
 
 def read_policy_config(raw: Mapping[str, object]) -> tuple[PolicyConfig, list[str]]:
     """Read settings; return them with every problem found, each one line for the operator."""
-    raise NotImplementedError
+    known = {entry.name for entry in fields(PolicyConfig)}
+    problems = [f"policy.{key}: unknown setting" for key in sorted(set(raw) - known)]
+    config = PolicyConfig()
+    for key in sorted(known & set(raw)):
+        value = raw[key]
+        if key == "mode":
+            names = [mode.value for mode in Mode]
+            if value in names:
+                config = replace(config, mode=Mode(value))
+            else:
+                problems.append(f"policy.mode: must be one of {', '.join(names)}, not {value!r}")
+        elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            problems.append(f"policy.{key}: must be a whole number greater than zero, not {value!r}")
+        else:
+            config = replace(config, **{key: value})  # type: ignore[arg-type]
+    return config, problems

@@ -83,7 +83,9 @@ class Joining:
         known = names.devices_of_uuid.get(evidence.filesystem_uuid, set())
         if name in names.device_of_name:
             return self.bottom(evidence.agent_id, names.device_of_name[name])
-        if len(known) == 1:
+        # What findings put side by side is not all the devices that a btrfs stands on; the inventory is.
+        complete = names.inventory_known or evidence.filesystem_type not in {"", "btrfs"}
+        if len(known) == 1 and complete:
             return self.bottom(evidence.agent_id, next(iter(known)))
         return f"name:{name}" if name else f"fs:{evidence.filesystem_uuid}"
 

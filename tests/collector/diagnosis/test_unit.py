@@ -1,6 +1,7 @@
 """Evidence of several interfaces about one unit becomes one incident."""
 
 from collector.diagnosis.findings import START, UUID, btrfs, engine, ext4, feed, finding, only, state_name
+
 from fsmend_proto.v1 import event_pb2, inventory_pb2
 
 
