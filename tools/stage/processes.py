@@ -162,6 +162,17 @@ class Stage(AbstractContextManager["Stage"]):
         self.start("agent", "fsmend-agent", "run", "--config", str(self.agent_config), *arguments)
         self.wait_for("agent", self.connected)
 
+    def start_sense(self) -> None:
+        """Start sense alone; it is ready when its socket is there."""
+        seam = self.directory / "run" / "seam.sock"
+        seam.unlink(missing_ok=True)
+        self.start("sense", "fsmend-agent", "sense", "--config", str(self.agent_config))
+        self.wait_for("sense", seam.exists)
+
+    def start_link(self) -> None:
+        """Start link alone."""
+        self.start("link", "fsmend-agent", "link", "--config", str(self.agent_config))
+
     def connected(self) -> bool:
         """Tell whether the collector sees the agent."""
         return any(agent.get("connected") for agent in self.fsmend("get", "agents"))
