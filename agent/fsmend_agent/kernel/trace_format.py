@@ -4,8 +4,8 @@ Layouts change between kernels, so none is compiled in.
 """
 
 import re
-import sys
-from dataclasses import dataclass
+import struct
+from dataclasses import dataclass, field
 from enum import Enum
 
 from fsmend_agent.errors import DecodeError
@@ -14,7 +14,10 @@ _NAME = re.compile(r"^name: (\S+)$", re.MULTILINE)
 _ID = re.compile(r"^ID: (\d+)$", re.MULTILINE)
 _FIELD = re.compile(r"^\tfield:([^;]+);\s*offset:(\d+);\s*size:(\d+);(?:\s*signed:(\d);)?", re.MULTILINE)
 _ARRAY = re.compile(r"\[[^\]]*\]$")
-_SCALAR_SIZES = frozenset({1, 2, 4, 8})
+_CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_LOCATION_BYTES = 4
+MAX_EVENT_BYTES = 1 << 16
+"""No event is longer than a page of the ring, and none of those is so large."""
 
 
 class FieldKind(Enum):
@@ -41,29 +44,33 @@ class Field:
     kind: FieldKind
     is_text: bool
 
-    def value(self, data: bytes) -> int | bytes:
-        """Return the field's value in an event's bytes; b"" when what it points to lies outside."""
-        raw = data[self.offset : self.offset + self.size]
+    @property
+    def code(self) -> str:
+        """Return how the struct module reads it."""
         if self.kind is FieldKind.INTEGER:
-            return int.from_bytes(raw, sys.byteorder, signed=self.signed)
-        if self.kind in {FieldKind.DATA_LOC, FieldKind.REL_DATA_LOC}:
-            location = int.from_bytes(raw, sys.byteorder)
-            start, length = location & 0xFFFF, location >> 16
-            if self.kind is FieldKind.REL_DATA_LOC:
-                start += self.offset + self.size
-            raw = data[start : start + length]
-        return raw.split(b"\0", 1)[0] if self.is_text else raw
+            return _CODES[self.size].lower() if self.signed else _CODES[self.size]
+        return "I" if self.kind in {FieldKind.DATA_LOC, FieldKind.REL_DATA_LOC} else f"{self.size}s"
+
+    def behind(self, data: bytes, location: int) -> bytes:
+        """Return what a location field points to; b"" when it lies outside of the event."""
+        start, length = location & 0xFFFF, location >> 16
+        if self.kind is FieldKind.REL_DATA_LOC:
+            start += self.offset + self.size
+        return data[start : start + length]
 
 
 @dataclass(frozen=True, slots=True)
 class EventFormat:
-    """The layout of one kind of event on the running kernel."""
+    """The layout of one kind of event on the running kernel; `size` is that of its fixed part."""
 
     system: str
     name: str
     event_id: int
     fields: tuple[Field, ...]
     size: int
+    _layout: struct.Struct = field(repr=False, compare=False)
+    _names: tuple[str, ...] = field(repr=False, compare=False)
+    _not_integers: tuple[Field, ...] = field(repr=False, compare=False)
 
     def values(self, data: bytes) -> dict[str, int | bytes]:
         """Return every field of an event.
@@ -73,21 +80,41 @@ class EventFormat:
         """
         if len(data) < self.size:
             raise DecodeError(f"truncated {self.name} event", data)
-        return {field.name: field.value(data) for field in self.fields}
+        values = dict(zip(self._names, self._layout.unpack_from(data), strict=True))
+        for part in self._not_integers:
+            raw = values[part.name]
+            if isinstance(raw, int):
+                raw = part.behind(data, raw)
+            values[part.name] = raw.split(b"\0", 1)[0] if part.is_text else raw
+        return values
 
 
 def parse_format(system: str, text: str) -> EventFormat:
     """Return the layout that a `format` file describes.
 
     Raises:
-        DecodeError: it lacks the name, the id or the fields.
+        DecodeError: it lacks the name, the id or the fields, or its fields overlap.
     """
     name, event_id = _NAME.search(text), _ID.search(text)
-    fields = tuple(_field(*match) for match in _FIELD.findall(text))
+    fields = tuple(sorted((_field(*match) for match in _FIELD.findall(text)), key=lambda part: part.offset))
     if name is None or event_id is None or not fields:
         raise DecodeError("event format without name, id or fields", text.encode())
-    size = max(field.offset + field.size for field in fields)
-    return EventFormat(system, name[1], int(event_id[1]), fields, size)
+    codes, size = "=", 0
+    for part in fields:
+        if part.offset < size or part.offset + part.size > MAX_EVENT_BYTES:
+            raise DecodeError(f"event format with field {part.name} at {part.offset}", text.encode())
+        codes += f"{part.offset - size}x{part.code}"
+        size = part.offset + part.size
+    return EventFormat(
+        system=system,
+        name=name[1],
+        event_id=int(event_id[1]),
+        fields=fields,
+        size=size,
+        _layout=struct.Struct(codes),
+        _names=tuple(part.name for part in fields),
+        _not_integers=tuple(part for part in fields if part.kind is not FieldKind.INTEGER),
+    )
 
 
 def _field(declaration: str, offset: str, size: str, signed: str) -> Field:
@@ -96,11 +123,11 @@ def _field(declaration: str, offset: str, size: str, signed: str) -> Field:
     name = _ARRAY.sub("", declared[-1])
     is_array = name != declared[-1]
     is_text = "char" in declared or "char[]" in declared
-    if declared[0] == "__data_loc":
+    if declared[0] == "__data_loc" and int(size) == _LOCATION_BYTES:
         kind = FieldKind.DATA_LOC
-    elif declared[0] == "__rel_data_loc":
+    elif declared[0] == "__rel_data_loc" and int(size) == _LOCATION_BYTES:
         kind = FieldKind.REL_DATA_LOC
-    elif not is_array and int(size) in _SCALAR_SIZES:
+    elif not is_array and int(size) in _CODES:
         kind = FieldKind.INTEGER
     else:
         kind = FieldKind.TEXT if is_text else FieldKind.BYTES

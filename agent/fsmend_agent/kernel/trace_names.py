@@ -9,6 +9,7 @@ within a millisecond. One function is looked up once; a name that was overwritte
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from fsmend_agent.kernel.trace_records import TraceEvent, device_number
 NAMES_KIB_PER_CPU = 32
 MAX_NAMES = 4096
 """ext4 has some hundred functions that report errors."""
+TRIES_PER_BATCH = 8
+"""Events of one address that are compared with the text; when the newest are not in it, older ones are not either."""
 
 _NEAR_NS = 1_000_000
 # The command name on the left may hold anything, also what looks like a process number; so the last one in the line
@@ -90,10 +93,15 @@ class FunctionNames:
         if not unknown or len(self._names) >= MAX_NAMES:
             return
         lines = {cpu: parse_text(self._instance.text(cpu)) for cpu in {event.cpu for event in unknown}}
+        tried: Counter[int | bytes] = Counter()
         # Newest first: the older ones are the first to be overwritten, and one event of an address is enough.
         for event in reversed(unknown):
-            if self.name(event) is None and (function := match(event, lines[event.cpu])) is not None:
-                self._names[int(event.fields["function"])] = function
+            address = event.fields["function"]
+            if self.name(event) is not None or tried[address] >= TRIES_PER_BATCH:
+                continue
+            tried[address] += 1
+            if (function := match(event, lines[event.cpu])) is not None:
+                self._names[int(address)] = function
 
     def name(self, event: TraceEvent) -> str | None:
         """Return the function of an ext4_error event, or None when it is unknown."""

@@ -79,6 +79,13 @@ def test_half_a_format_is_refused(bad):
         parse_format("s", bad)
 
 
+def test_fields_that_overlap_or_lie_far_out_are_refused():
+    for offset in (7, 1 << 20):
+        line = f"	field:int x;	offset:{offset};	size:4;	signed:1;\n"
+        with pytest.raises(DecodeError, match="field x"):
+            parse_format("s", "name: x\nID: 5\n" + COMMON + line)
+
+
 @given(st.binary(min_size=48, max_size=80))
 def test_any_bytes_of_the_right_length_give_every_field(data):
     assert len(parse_format("block", BLOCK).values(data)) == 11
