@@ -9,7 +9,8 @@ A device's id, in the order of preference:
 - `local:…`: a hash of host and place (PCI path or name), for what has no identity of its own
 - `<id of the disk>-part<N>` for a partition
 
-Everything comes from sysfs, without root and without udev.
+Everything comes from sysfs, without root and without udev; only the UUID of an md array is read from a member's
+superblock where the kernel does not show it.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fsmend_agent import sysfs
+from fsmend_agent import superblock, sysfs
 from fsmend_proto.v1 import event_pb2
 
 # What emulators hand to every machine alike; as identities they would make one disk of many. A serial number without
@@ -146,11 +147,19 @@ def _wwid(folder: Path) -> str:
 
 def _stacked(folder: Path) -> str:
     """Return `dm:…` or `md:…` from the UUID in the metadata; empty when there is none."""
-    for prefix, attribute in (("dm", "dm/uuid"), ("md", "md/uuid")):
-        uuid = sysfs.read_text(folder / attribute)
-        if uuid:
-            return f"{prefix}:{uuid}"
-    return ""
+    uuid = sysfs.read_text(folder / "dm/uuid")
+    if uuid:
+        return f"dm:{uuid}"
+    uuid = sysfs.read_text(folder / "md/uuid") or _md_uuid(folder)
+    return f"md:{uuid}" if uuid else ""
+
+
+def _md_uuid(folder: Path) -> str:
+    """Return the UUID of an md array from the first member that has it; empty for everything else."""
+    version = sysfs.read_text(folder / "md/metadata_version")
+    members = sysfs.names(folder / "slaves") if version else ()
+    sizes = ((name, sysfs.read_int(folder / "slaves" / name / "size") * 512) for name in members)
+    return next(filter(None, (superblock.read_md_uuid(version, name, size) for name, size in sizes)), "")
 
 
 def serial_number(folder: Path) -> str:

@@ -1,4 +1,7 @@
-"""Read a filesystem's UUID from its superblock, for kernels that do not tell it (FS_IOC_GETFSUUID came with 6.9)."""
+"""Read UUIDs from superblocks on a device, for kernels that do not tell them.
+
+Of filesystems (FS_IOC_GETFSUUID came with Linux 6.9) and of md arrays (many kernels have no md/uuid in sysfs).
+"""
 
 import uuid
 from dataclasses import dataclass
@@ -73,12 +76,13 @@ def read_ext_features(device_name: str, folder: Path = Path("/dev")) -> list[str
     return decode_ext_features(_read_head(folder / device_name.replace("!", "/")))
 
 
-def _read_head(device: Path) -> bytes:
-    """Return the first READ_BYTES bytes of a device; empty when it may not or cannot be read."""
+def _read_head(device: Path, start: int = 0, size_bytes: int = READ_BYTES) -> bytes:
+    """Return some bytes of a device; empty when it may not or cannot be read."""
     try:
         with device.open("rb", buffering=0) as file:
-            return file.read(READ_BYTES)
-    except OSError:
+            file.seek(start)
+            return file.read(size_bytes)
+    except (OSError, ValueError):
         return b""
 
 
@@ -99,3 +103,43 @@ def _linked_uuid(device: Path, by_uuid: Path) -> str:
         return str(uuid.UUID(found)) if len(found) == 36 else ""
     except (OSError, RuntimeError, ValueError):  # no udev, a loop of links, a name that is no UUID
         return ""
+
+
+_MD_MAGIC = b"\xfc\x4e\x2b\xa9"
+_MD_BYTES = 4096
+
+
+def md_superblock_at(version: str, size_bytes: int) -> int | None:
+    """Return the byte at which a member of an md array keeps its superblock; None for metadata of another kind.
+
+    Args:
+        version: of the metadata, as md/metadata_version says: 0.90, 1.0, 1.1, 1.2, external:imsm.
+        size_bytes: of the member.
+
+    See md(4) and linux/raid/md_p.h.
+    """
+    places = {
+        "0.90": (size_bytes & ~0xFFFF) - 0x10000,
+        "1.0": (size_bytes // 512 - 16 & ~7) * 512,
+        "1.1": 0,
+        "1.2": 4096,
+    }
+    at = places.get(version, -1)
+    return at if at >= 0 else None
+
+
+def decode_md_uuid(version: str, block: bytes) -> str:
+    """Return the array's UUID from a member's superblock; empty when `block` is none."""
+    if not block.startswith(_MD_MAGIC) or len(block) < 64:
+        return ""
+    # 0.90 keeps the words 5, 13, 14 and 15; 1.x sixteen bytes.
+    raw = block[20:24] + block[52:64] if version == "0.90" else block[16:32]
+    return str(uuid.UUID(bytes=raw)) if any(raw) else ""
+
+
+def read_md_uuid(version: str, member: str, size_bytes: int, folder: Path = Path("/dev")) -> str:
+    """Return the UUID of the array that a device is a member of; empty when it cannot be read."""
+    at = md_superblock_at(version, size_bytes)
+    if at is None:
+        return ""
+    return decode_md_uuid(version, _read_head(folder / member.replace("!", "/"), at, _MD_BYTES))

@@ -1,7 +1,6 @@
 """Find out what this kernel and these tools make visible and repairable: the capabilities of host and filesystems."""
 
-import platform
-import shutil
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -20,7 +19,7 @@ TOOLS = {
 }
 """Programs that a source or an action makes use of, and what each is good for."""
 
-_TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_TOOL_FOLDERS = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
 
 # linux/capability.h
 _CAPABILITIES = {
@@ -38,9 +37,9 @@ def capabilities(kernel_release: str = "") -> list[inventory_pb2.Capability]:
     """
     found = [_probe_source(name, source) for name, source in sources.discover().items()]
     for name, use in TOOLS.items():
-        path = shutil.which(name, path=_TOOL_PATH)
-        found.append(_capability(f"tool.{name}", path is not None, path or f"not installed ({use})"))
-    found += _kernel_facts(coverage.kernel_version(kernel_release or platform.release()))
+        path = _find_tool(name)
+        found.append(_capability(f"tool.{name}", bool(path), path or f"not installed ({use})"))
+    found += _kernel_facts(coverage.kernel_version(kernel_release or os.uname().release))
     return found + _privileges()
 
 
@@ -77,6 +76,11 @@ def filesystem_capabilities(
     for capability in found:
         capability.filesystem_uuid = filesystem.uuid
     return found
+
+
+def _find_tool(name: str) -> str:
+    """Return where a program is installed, whatever the caller's PATH says; empty when it is not."""
+    return next((path for folder in _TOOL_FOLDERS if os.access(path := f"{folder}/{name}", os.X_OK)), "")
 
 
 def _capability(name: str, available: bool, reason: str) -> inventory_pb2.Capability:

@@ -9,6 +9,7 @@ from agent.sysfs_tree import Tree
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fsmend_agent import superblock
 from fsmend_agent.devices import DeviceTable, place, serial_number
 
 
@@ -115,6 +116,20 @@ def test_dm_and_md_without_uuid_still_have_an_id(tree, table):
     tree.stacked("md0", "9:0", [], md__level="raid0")
     assert table.by_name("dm-0").id.startswith("local:")
     assert table.by_name("md0").id != table.by_name("dm-0").id
+
+
+def test_an_md_array_is_named_by_a_members_superblock_where_the_kernel_hides_the_uuid(tree, table, monkeypatch):
+    first, second = tree.sata("sda", "8:0", ata=1, size=4096), tree.sata("sdc", "8:32", ata=2, size=8192)
+    tree.stacked("md0", "9:0", [first, second], md__level="raid1", md__metadata_version="1.2")
+    asked = []
+
+    def read(version, member, size_bytes):
+        asked.append((version, member, size_bytes))
+        return "11-22" if member == "sdc" else ""
+
+    monkeypatch.setattr(superblock, "read_md_uuid", read)
+    assert table.by_name("md0").id == "md:11-22"
+    assert asked == [("1.2", "sda", 4096 * 512), ("1.2", "sdc", 8192 * 512)]
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """UUIDs and features from superblocks."""
 
+import shutil
+import subprocess
 import uuid
 
 import pytest
@@ -76,3 +78,48 @@ def test_the_links_of_udev_are_asked_when_the_device_may_not_be_read(tmp_path):
     assert superblock.read_uuid("vfat", "sdb1", tmp_path / "by-uuid", tmp_path) == ""
     assert superblock.read_uuid("ext4", "sdc1", tmp_path / "by-uuid", tmp_path) == ""
     assert superblock.read_uuid("ext4", "sda1", tmp_path / "missing", tmp_path) == ""
+
+
+def md_member(version, size_bytes=8 << 20):
+    """The bytes of an array's member: enough of its superblock for blkid to know it."""
+    at = superblock.md_superblock_at(version, size_bytes)
+    block = bytearray(4096)
+    block[:4] = b"\xfc\x4e\x2b\xa9"
+    if version == "0.90":
+        block[4:12] = (0).to_bytes(4, "little") + (90).to_bytes(4, "little")
+        block[20:24], block[52:64] = UUID.bytes[:4], UUID.bytes[4:]
+        block[152:156] = sum(int.from_bytes(block[i : i + 4], "little") for i in range(0, 4096, 4)).to_bytes(
+            8, "little"
+        )[:4]
+    else:
+        block[4:8] = (1).to_bytes(4, "little")
+        block[16:32] = UUID.bytes
+        block[144:152] = (at // 512).to_bytes(8, "little")
+        words = (int.from_bytes(block[i : i + 4], "little") for i in range(0, 256, 4))
+        total = sum(words)
+        block[216:220] = ((total & 0xFFFFFFFF) + (total >> 32)).to_bytes(8, "little")[:4]
+    return bytes(at) + bytes(block) + bytes(size_bytes - at - 4096)
+
+
+@pytest.mark.parametrize("version", ["0.90", "1.0", "1.1", "1.2"])
+def test_the_uuid_of_an_md_array_is_read_from_a_member(tmp_path, version):
+    data = md_member(version)
+    (tmp_path / "sda1").write_bytes(data)
+    assert superblock.read_md_uuid(version, "sda1", len(data), tmp_path) == str(UUID)
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1", "1.2"])
+@pytest.mark.skipif(shutil.which("blkid") is None, reason="needs blkid to compare with")
+def test_blkid_reads_the_same_uuid(tmp_path, version):
+    (tmp_path / "sda1").write_bytes(md_member(version))
+    command = ["blkid", "-p", "-s", "UUID", "-o", "value", str(tmp_path / "sda1")]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    assert uuid.UUID(found.replace(":", "")) == UUID
+
+
+def test_external_metadata_and_strange_sizes_give_no_uuid(tmp_path):
+    assert superblock.md_superblock_at("external:imsm", 1 << 30) is None
+    assert superblock.md_superblock_at("0.90", 512) is None
+    assert superblock.read_md_uuid("1.2", "missing", 1 << 20, tmp_path) == ""
+    assert superblock.decode_md_uuid("1.2", b"\xfc\x4e\x2b\xa9") == ""
+    assert superblock.decode_md_uuid("1.2", b"\xfc\x4e\x2b\xa9" + bytes(4092)) == ""

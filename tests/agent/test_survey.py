@@ -94,10 +94,12 @@ def test_a_source_whose_probe_fails_is_not_available_and_says_why():
     assert "/dev/kmsg" in names["source.kmsg"].reason
 
 
-def test_a_tool_is_found_or_missed(monkeypatch):
-    monkeypatch.setattr(survey.shutil, "which", lambda name, path: f"/usr/sbin/{name}" if name == "btrfs" else None)
+def test_a_tool_is_found_or_missed(monkeypatch, tmp_path):
+    (tmp_path / "btrfs").write_text("#!/bin/sh\n")
+    (tmp_path / "btrfs").chmod(0o755)
+    monkeypatch.setattr(survey, "_TOOL_FOLDERS", ("/nowhere", str(tmp_path)))
     names = by_name(survey.capabilities(RELEASE))
-    assert (names["tool.btrfs"].available, names["tool.btrfs"].reason) == (True, "/usr/sbin/btrfs")
+    assert (names["tool.btrfs"].available, names["tool.btrfs"].reason) == (True, f"{tmp_path}/btrfs")
     assert not names["tool.smartctl"].available
     assert "not installed" in names["tool.smartctl"].reason
 

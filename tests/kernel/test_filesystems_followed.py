@@ -3,7 +3,6 @@
 import asyncio
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 from kernel.loopfs import MIB, run
@@ -89,7 +88,7 @@ async def test_a_filesystem_that_comes_back_under_the_same_names_is_told(followe
 
 async def test_a_mount_point_with_a_newline_and_no_utf_8_is_followed(followed, ext4_fs, tmp_path, undo):
     mount_point = os.fsencode(tmp_path) + b"/new\nline \\012 # \xff\xfe"
-    Path(os.fsdecode(mount_point)).mkdir()
+    await asyncio.to_thread(os.mkdir, mount_point)
     undo.callback(subprocess.run, ["umount", "-l", mount_point], check=False, capture_output=True)
     await asyncio.to_thread(subprocess.run, ["mount", str(ext4_fs.loop.device), mount_point], check=True)
     found = await followed.until(lambda table: table.by_name(ext4_fs.loop.name))

@@ -22,7 +22,7 @@ LOOK_SECONDS = 3600.0
 """How often the devices are read again: a disk that is swapped changes no mount table."""
 
 SEND_SECONDS = 86400.0
-"""How often it is sent even if nothing changed."""
+"""How often it is sent even if nothing changed, where the configuration says nothing else."""
 
 SETTLE_SECONDS = 2.0
 """How long to wait after a change of the mounts, so that a boot makes one record and not fifty."""
@@ -30,7 +30,7 @@ SETTLE_SECONDS = 2.0
 
 def device_table(roots: Roots = HERE) -> DeviceTable:
     """Return the device look-ups of this host, as the inventory names them."""
-    return DeviceTable(roots.sys, host.machine_id(roots))
+    return DeviceTable(roots.sys, host.machine_id(roots) or host.name(roots))
 
 
 def collect(
@@ -77,8 +77,9 @@ async def watch(
     table: FilesystemTable,
     collect_now: Callable[[tuple[MountedFilesystem, ...]], inventory_pb2.Inventory],
     send: Callable[[inventory_pb2.Inventory], None],
+    send_seconds: float = SEND_SECONDS,
 ) -> None:
-    """Send the inventory at once, on change, and once a day, until cancelled.
+    """Send the inventory at once, on change, and every `send_seconds` even without one, until cancelled.
 
     Looks after every change of the mounts and every LOOK_SECONDS.
 
@@ -86,6 +87,8 @@ async def watch(
         table: the filesystems, followed by somebody else.
         collect_now: `collect` with everything but the filesystems bound; called in a thread.
         send: takes the record; called on the event loop's thread.
+        send_seconds: how often it is sent even if nothing changed.
+        send_seconds: the longest time between two records.
     """
     loop = asyncio.get_running_loop()
     changed = asyncio.Event()
@@ -96,11 +99,11 @@ async def watch(
             changed.clear()
             inventory = await asyncio.to_thread(collect_now, tuple(table))
             fingerprint = digest(inventory)
-            if fingerprint != sent or loop.time() - sent_at >= SEND_SECONDS:
+            if fingerprint != sent or loop.time() - sent_at >= send_seconds:
                 send(inventory)
                 sent, sent_at = fingerprint, loop.time()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
+                async with asyncio.timeout(min(LOOK_SECONDS, send_seconds)):
                     await changed.wait()
             await asyncio.sleep(SETTLE_SECONDS)
     finally:

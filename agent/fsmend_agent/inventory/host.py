@@ -46,7 +46,7 @@ def describe(roots: Roots, labels: Mapping[str, str]) -> inventory_pb2.Host:
     """Return the host without its capabilities."""
     kernel = roots.proc / "sys/kernel"
     return inventory_pb2.Host(
-        name=read_text(kernel / "hostname"),
+        name=name(roots),
         machine_id=machine_id(roots),
         kernel_release=read_text(kernel / "osrelease"),
         architecture=os.uname().machine,
@@ -56,6 +56,11 @@ def describe(roots: Roots, labels: Mapping[str, str]) -> inventory_pb2.Host:
         memory_bytes=memory_bytes(roots),
         boot_id=read_text(kernel / "random/boot_id"),
     )
+
+
+def name(roots: Roots) -> str:
+    """Return the host's name as the kernel has it."""
+    return read_text(roots.proc / "sys/kernel/hostname")
 
 
 def operating_system(roots: Roots) -> str:

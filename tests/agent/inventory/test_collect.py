@@ -174,13 +174,15 @@ async def test_the_same_again_is_not_sent(watched, monkeypatch):
     assert watched.sent.empty()
 
 
-async def test_it_is_sent_once_a_day_even_unchanged(watched, monkeypatch):
-    await watched.next()
-    monkeypatch.setattr(inventory, "LOOK_SECONDS", 0.005)
-    monkeypatch.setattr(inventory, "SEND_SECONDS", 0.01)
-    watched.table.update([filesystem()])
-    first, second = await watched.next(), await watched.next()
-    assert first == second
+async def test_it_is_sent_again_in_time_even_unchanged(monkeypatch):
+    monkeypatch.setattr(inventory, "SETTLE_SECONDS", 0.0)
+    one = Watched()
+    task = asyncio.create_task(inventory.watch(one.table, one.collect, one.sent.put_nowait, 0.01))
+    try:
+        assert await one.next() == await one.next()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def test_a_survey_is_made_once_for_all_filesystems(roots, monkeypatch):
