@@ -23,7 +23,8 @@ class Fault:
     """Hold the state of one (possible) incident.
 
     Open, or resolved, is a comparison of times: of the latest error of every class present with the latest proof that
-    closes the class. So it does not depend on the order in which errors and proofs arrive either.
+    closes the class. So it does not depend on the order in which errors and proofs arrive either. For the same reason
+    one error after the proof reopens, also of a class that needs a rate to open: the unit has shown that it fails.
 
     Attributes:
         key: what it is of.
@@ -59,17 +60,13 @@ class Fault:
         """Take a finding; say whether it was new."""
         if self.tally.seen(evidence.event_id):
             return False
-        proven = self.proven()
-        resting = not self.opened_ns or (proven is not None and evidence.time_ns > proven[0])
-        crossed = resting and self._crosses(evidence, fault_class)
+        if not self.opened_ns and self._crosses(evidence, fault_class):
+            self._windows.clear()
+            self.opened_ns = now_ns
         self.tally.add(evidence)
         self.places.add(evidence)
         self.take_scope(evidence)
-        if crossed or not resting or not self.opened_ns:
-            self.latest[fault_class] = max(self.latest.get(fault_class, 0), evidence.time_ns)
-        if crossed:
-            self._windows.clear()
-            self.opened_ns = self.opened_ns or now_ns
+        self.latest[fault_class] = max(self.latest.get(fault_class, 0), evidence.time_ns)
         return True
 
     def _crosses(self, evidence: Evidence, fault_class: str) -> bool:

@@ -9,8 +9,8 @@ give the identical set of incidents that are not merged: ids, codes, counts, pla
 What is not. `opened_ns`, `updated_ns` and the timeline tell what the collector knew when. Beyond the bounds (100,000
 event ids a fault for duplicates, 4,096 places of each sort) counts stay exact for new events and detail is cut. Names
 must mean the same unit throughout the window where an event carries nothing but a name. After a restart the counts of
-the sources begin anew on top of the stored count. A proof closes what is known when it arrives: of errors whose class
-needs a rate, those that come later reopen the incident only when they cross the rate anew.
+the sources begin anew on top of the stored count. Proofs that only the clock or an
+inventory gives (counters that stood still, a device replaced) come when they come, and so may a new incident's number.
 """
 
 from collections.abc import Iterable

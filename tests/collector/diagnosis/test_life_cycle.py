@@ -1,0 +1,286 @@
+"""An incident closes with proof and never by silence; it reopens, mutes, and survives a restart."""
+
+import pytest
+from collector.diagnosis.findings import (
+    DAY,
+    SECOND,
+    START,
+    UUID,
+    btrfs,
+    content,
+    engine,
+    ext4,
+    feed,
+    finding,
+    only,
+    run,
+    state_name,
+    target,
+    update,
+)
+
+from fsmend_proto.v1 import command_pb2, event_pb2, incident_pb2, inventory_pb2, record_pb2
+
+
+def corrupt_btrfs():
+    diagnosis = engine()
+    feed(diagnosis, [btrfs("FS_DATA_CORRUPTION", 0, count=12, reading=12)])
+    return diagnosis
+
+
+def test_healing_scrub_goes_from_open_over_repairing_to_resolved_with_both_readings():
+    diagnosis = corrupt_btrfs()
+    assert [change.what for change in run(diagnosis, update("RUNNING"), 10)] == ["repairing"]
+    assert state_name(only(diagnosis)) == "repairing"
+    report = update("SUCCEEDED", "HEALED", errors_found=12_800, errors_corrected=12_800)
+    (change,) = run(diagnosis, report, 20)
+    assert change.what == "resolved"
+    assert state_name(change.incident) == "resolved"
+    assert change.incident.resolved_ns == START + 20 * SECOND
+    assert "12800 errors found, 12800 corrected, 0 uncorrectable" in change.incident.resolution
+    assert "before: devid 2 corruption_errors 12" in change.incident.resolution
+    assert "after: all counters zero" in change.incident.resolution
+
+
+@pytest.mark.parametrize("verdict", ["NOT_HEALED", "OFFLINE_NEEDED"])
+def test_scrub_that_did_not_heal_leaves_the_incident_open_and_says_so(verdict):
+    diagnosis = corrupt_btrfs()
+    run(diagnosis, update("RUNNING"), 10)
+    run(diagnosis, update("SUCCEEDED", verdict), 20)
+    incident = only(diagnosis)
+    assert state_name(incident) == "open"
+    assert "repair finished" in [entry.what for entry in incident.timeline]
+
+
+def test_uncorrectable_errors_keep_the_incident_open_whatever_the_verdict_says():
+    diagnosis = corrupt_btrfs()
+    run(diagnosis, update("SUCCEEDED", "HEALED", errors_found=3, errors_corrected=2, errors_uncorrectable=1), 20)
+    assert state_name(only(diagnosis)) == "open"
+
+
+def test_uncorrectable_errors_of_a_scrub_open_an_incident():
+    diagnosis = engine()
+    report = update("SUCCEEDED", "NOT_HEALED", errors_found=3, errors_uncorrectable=3)
+    (change,) = run(diagnosis, report, 20)
+    assert (change.what, change.incident.code, change.incident.occurrences) == ("opened", "FS_DATA_CORRUPTION", 3)
+
+
+@pytest.mark.parametrize("state", ["FAILED", "REFUSED", "TIMED_OUT", "CANCELLED", "EXPIRED", "UNKNOWN"])
+def test_command_that_did_not_succeed_proves_nothing(state):
+    diagnosis = corrupt_btrfs()
+    run(diagnosis, update("RUNNING"), 10)
+    run(diagnosis, update(state, "HEALED"), 20)
+    assert state_name(only(diagnosis)) == "open"
+
+
+def test_findings_of_our_scrub_are_results_and_no_new_faults():
+    diagnosis = corrupt_btrfs()
+    run(diagnosis, update("RUNNING"), 10)
+    during = btrfs("FS_DATA_CORRUPTION", 12, count=12_800, devid=0, source="kmsg")
+    named = btrfs("FS_CORRECTED", 13, command_id="c1")
+    assert feed(diagnosis, [during, named]) == []
+    run(diagnosis, update("SUCCEEDED", "HEALED"), 20)
+    late = btrfs("FS_DATA_CORRUPTION", 80, count=12_800, reading=12_812)
+    assert feed(diagnosis, [late]) == []
+    incident = only(diagnosis)
+    assert (state_name(incident), incident.occurrences) == ("resolved", 12)
+    assert "12801 errors reported meanwhile" in incident.resolution
+
+
+def test_findings_of_a_scrub_that_failed_are_faults_after_all():
+    diagnosis = engine()
+    run(diagnosis, update("RUNNING"), 10)
+    assert feed(diagnosis, [btrfs("FS_DATA_CORRUPTION", 12, count=7)]) == []
+    run(diagnosis, update("FAILED"), 20)
+    assert only(diagnosis).occurrences == 7
+
+
+def test_device_that_goes_away_during_our_scrub_is_a_fault():
+    diagnosis = corrupt_btrfs()
+    run(diagnosis, update("RUNNING"), 10)
+    feed(diagnosis, [btrfs("DEVICE_GONE", 12)])
+    assert {incident.code for incident in diagnosis.incidents()} == {"FS_DATA_CORRUPTION", "DEVICE_GONE"}
+
+
+def test_error_after_the_proof_reopens_the_same_incident():
+    diagnosis = corrupt_btrfs()
+    before = only(diagnosis).id
+    run(diagnosis, update("SUCCEEDED", "HEALED"), 20)
+    (change,) = feed(diagnosis, [btrfs("FS_DATA_CORRUPTION", 1_000)])
+    assert (change.what, change.incident.id) == ("reopened", before)
+    assert change.incident.resolved_ns == 0
+
+
+def test_late_error_from_before_the_proof_does_not_reopen():
+    diagnosis = corrupt_btrfs()
+    run(diagnosis, update("SUCCEEDED", "HEALED"), 20)
+    feed(diagnosis, [btrfs("FS_DATA_CORRUPTION", 5, count=1)], now_ns=START + 500 * SECOND)
+    assert state_name(only(diagnosis)) == "resolved"
+    assert only(diagnosis).occurrences == 13
+
+
+def test_proof_that_arrives_before_the_error_still_proves():
+    diagnosis = engine()
+    run(diagnosis, update("SUCCEEDED", "CLEAN"), 20)
+    feed(diagnosis, [btrfs("FS_DATA_CORRUPTION", 5)])
+    assert state_name(only(diagnosis)) == "resolved"
+
+
+def test_silence_never_closes_corruption():
+    diagnosis = corrupt_btrfs()
+    for day in range(1, 400, 20):
+        diagnosis.tick(START + day * DAY)
+    assert state_name(only(diagnosis)) == "open"
+
+
+def test_counters_that_stand_still_under_watch_close_io_errors():
+    diagnosis = engine(standstill_seconds=3_600)
+    feed(diagnosis, [ext4("FS_IO_ERROR", n, sector=n) for n in range(3)])
+    diagnosis.tick(START + 3_500 * SECOND)
+    assert state_name(only(diagnosis)) == "open"
+    (change,) = diagnosis.tick(START + 3_700 * SECOND)
+    assert change.what == "resolved"
+    assert "lost nothing" in change.incident.resolution
+
+
+@pytest.mark.parametrize("blind", ["away", "gap", "source"])
+def test_counters_that_nobody_watched_prove_nothing(blind):
+    diagnosis = engine(standstill_seconds=3_600)
+    feed(diagnosis, [ext4("FS_IO_ERROR", n, sector=n) for n in range(3)])
+    late = START + 3_000 * SECOND
+    if blind == "away":
+        diagnosis.observe_presence("a1", "h1", connected=False, since_ns=late, now_ns=late)
+    elif blind == "gap":
+        diagnosis.observe_gap(record_pb2.Gap(reason=record_pb2.GAP_REASON_LOG_LOST), "a1", late)
+    else:
+        feed(diagnosis, [finding("SOURCE_STATE", 3_000, sick=True, subject="kmsg")])
+    diagnosis.tick(START + 3_700 * SECOND)
+    (incident,) = [one for one in diagnosis.incidents() if one.code == "FS_IO_ERRORS"]
+    assert state_name(incident) == "open"
+
+
+def test_xfs_is_healthy_only_when_every_sick_part_is():
+    diagnosis = engine()
+    for number in (0, 1):
+        feed(diagnosis, [ext4("FS_METADATA_CORRUPTION", number, sick=True, scope=f"ag {number}")])
+    feed(diagnosis, [ext4("FS_HEALTHY", 10, severity="NOTICE", sick=False, scope="ag 0")])
+    assert state_name(only(diagnosis)) == "open"
+    feed(diagnosis, [ext4("FS_HEALTHY", 11, severity="NOTICE", sick=False, scope="ag 1")])
+    assert state_name(only(diagnosis)) == "resolved"
+    feed(diagnosis, [ext4("FS_METADATA_CORRUPTION", 12, sick=True, scope="ag 1")])
+    assert state_name(only(diagnosis)) == "open"
+
+
+def test_counters_cleared_by_e2fsck_close_ext4_corruption():
+    diagnosis = engine()
+    feed(diagnosis, [ext4("FS_METADATA_CORRUPTION", 0)])
+    feed(diagnosis, [ext4("FS_MOUNTED", 50, severity="INFO")])
+    assert state_name(only(diagnosis)) == "open"
+    feed(diagnosis, [ext4("FS_ERROR", 60, severity="INFO", reading=0, source="ext4_stats")])
+    assert state_name(only(diagnosis)) == "resolved"
+
+
+def test_mount_after_a_shutdown_closes_it():
+    diagnosis = engine()
+    feed(diagnosis, [ext4("FS_SHUTDOWN", 0, severity="CRITICAL"), ext4("FS_MOUNTED", 50, severity="INFO")])
+    assert state_name(only(diagnosis)) == "resolved"
+
+
+def test_device_replaced_in_the_inventory_closes_medium_errors():
+    diagnosis = engine()
+    feed(diagnosis, [btrfs("DEVICE_MEDIUM_ERROR", 0, sector=1)])
+    inventory = inventory_pb2.Inventory()
+    for name in ("loop0", "loop1"):
+        inventory.devices.add().ref.id = f"loop:{name[-1]}"
+    filesystem = inventory.filesystems.add()
+    filesystem.ref.uuid = UUID
+    for device in inventory.devices:
+        filesystem.devices.add().CopyFrom(device.ref)
+    assert diagnosis.observe_inventory("a1", inventory, START + DAY) == []
+    inventory.devices[1].ref.id = filesystem.devices[1].id = "loop:9"
+    (change,) = diagnosis.observe_inventory("a1", inventory, START + DAY)
+    assert change.what == "resolved"
+
+
+def test_mute_falls_when_it_gets_worse_and_at_its_end():
+    diagnosis = corrupt_btrfs()
+    identity = only(diagnosis).id
+    (change,) = diagnosis.mute(identity, START + DAY, START, "operator eve")
+    assert (change.what, change.incident.muted_until_ns) == ("muted", START + DAY)
+    feed(diagnosis, [btrfs("FS_DATA_CORRUPTION", 5, count=12, reading=24)])
+    assert only(diagnosis).muted_until_ns
+    changes = feed(diagnosis, [btrfs("FS_DATA_CORRUPTION", 6, count=1, reading=25)])
+    assert changes[-1].what == "unmuted"
+    assert not only(diagnosis).muted_until_ns
+    diagnosis.mute(identity, START + DAY, START, "operator eve")
+    assert [change.what for change in diagnosis.tick(START + DAY)] == ["unmuted"]
+
+
+def test_mute_of_an_unknown_incident_is_refused():
+    with pytest.raises(KeyError):
+        engine().mute("inc-none", START + DAY, START, "operator eve")
+
+
+def test_resolved_and_quiet_units_leave_memory_and_the_next_fault_gets_a_new_id():
+    diagnosis = corrupt_btrfs()
+    before = only(diagnosis).id
+    run(diagnosis, update("SUCCEEDED", "HEALED"), 20)
+    diagnosis.tick(START + 6 * DAY)
+    assert only(diagnosis).id == before
+    diagnosis.tick(START + 9 * DAY)
+    assert diagnosis.incidents() == []
+    feed(diagnosis, [btrfs("FS_DATA_CORRUPTION", 10 * 86_400)])
+    assert only(diagnosis).id != before
+
+
+def test_restart_in_the_middle_goes_on_with_the_same_incident():
+    diagnosis = corrupt_btrfs()
+    feed(diagnosis, [btrfs("FS_DATA_CORRUPTION", 1, source="kmsg", ino=257, path=b"/f", event_id="known")])
+    run(diagnosis, update("RUNNING"), 10)
+    stored = diagnosis.incidents()
+    restarted = engine()
+    restarted.restore(stored, START + 11 * SECOND)
+    assert [content(one) for one in restarted.incidents()] == [content(one) for one in stored]
+    assert feed(restarted, [btrfs("FS_DATA_CORRUPTION", 1, event_id="known")]) == []
+    (change,) = run(restarted, update("SUCCEEDED", "HEALED"), 20)
+    assert (change.what, change.incident.id) == ("resolved", stored[0].id)
+    assert change.incident.occurrences == 12
+
+
+def test_restart_does_not_give_the_id_of_a_resolved_incident_away():
+    diagnosis = corrupt_btrfs()
+    run(diagnosis, update("SUCCEEDED", "HEALED"), 20)
+    stored = diagnosis.incidents()
+    restarted = engine()
+    restarted.restore(stored, START + 100 * DAY)
+    assert restarted.incidents() == []
+    feed(restarted, [btrfs("FS_DATA_CORRUPTION", 101 * 86_400)])
+    assert only(restarted).id != stored[0].id
+
+
+def test_restore_keeps_a_resolved_incident_resolved():
+    diagnosis = corrupt_btrfs()
+    run(diagnosis, update("SUCCEEDED", "HEALED"), 20)
+    restarted = engine()
+    restarted.restore(diagnosis.incidents(), START + DAY)
+    assert state_name(only(restarted)) == "resolved"
+    assert restarted.tick(START + DAY) == []
+
+
+def test_ordered_command_stands_in_the_timeline():
+    diagnosis = corrupt_btrfs()
+    queued = command_pb2.COMMAND_STATE_QUEUED
+    (change,) = diagnosis.note_command("c1", "a1", target(), queued, START + SECOND, "scrub_btrfs")
+    assert change.what == "repair ordered"
+    assert change.incident.timeline[-1].command_id == "c1"
+
+
+def test_collecting_evidence_is_no_repair_and_hides_nothing():
+    diagnosis = corrupt_btrfs()
+    diagnosis.note_command("c1", "a1", target(), command_pb2.COMMAND_STATE_SENT, START, "collect_evidence")
+    run(diagnosis, update("RUNNING"), 10)
+    assert state_name(only(diagnosis)) == "open"
+    feed(diagnosis, [btrfs("FS_DATA_CORRUPTION", 11, count=5)])
+    assert only(diagnosis).occurrences == 17
+    assert only(diagnosis).severity == event_pb2.SEVERITY_ERROR
+    assert only(diagnosis).state == incident_pb2.INCIDENT_STATE_OPEN
