@@ -123,7 +123,7 @@ class Coalescer:
     """Bounded table of the findings of the current window.
 
     Args:
-        window_seconds: how long repeats are folded before their count goes out.
+        window_seconds: how long repeats are folded before their count goes out; 0 folds nothing.
         max_signatures: keys kept at most; beyond it new ones fold into coarser entries.
     """
 
@@ -143,7 +143,7 @@ class Coalescer:
 
         The table keeps no reference to `event`.
         """
-        if event.WhichOneof("detail") in _STATEFUL or event.kind in _STATE_KINDS:
+        if self._window_seconds <= 0 or event.WhichOneof("detail") in _STATEFUL or event.kind in _STATE_KINDS:
             return [event]
         fold, is_new = self._fold_for(event, now)
         if is_new:
@@ -158,7 +158,7 @@ class Coalescer:
 
     def due(self, now: float) -> list[pb.Event]:
         """Return what was folded in windows that have ended by `now`."""
-        out = []
+        out: list[pb.Event] = []
         while self._folds:
             key, fold = next(iter(self._folds.items()))
             if fold.deadline > now:

@@ -106,6 +106,11 @@ def test_readings_of_counters_are_never_folded():
     assert len(folding) == 0
 
 
+def test_a_window_of_nothing_folds_nothing():
+    folding = Coalescer(0)
+    assert [len(folding.add(finding(ino=1), 0.0)) for _ in range(3)] == [1, 1, 1]
+
+
 def test_too_many_signatures_fold_into_the_unit_and_say_so():
     folding = Coalescer(1.0, max_signatures=8)
     out = [event for number in range(50) for event in folding.add(finding(signature=f"s{number}"), 0.0)]

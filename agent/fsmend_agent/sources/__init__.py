@@ -63,6 +63,12 @@ class Source(ABC):
             OSError: the interface broke. The supervisor reports it and starts the source again after a pause.
         """
 
+    def poke(self, filesystem_uuid: str) -> None:  # noqa: B027  most sources are told by the kernel and need no hint
+        """Take the hint that another source just saw an error on a filesystem: a source that polls may look soon.
+
+        Cheap, never raises, to be called on the event loop's thread with every event of another source.
+        """
+
     @abstractmethod
     def replay(self, raw: bytes) -> Iterator[event_pb2.Event]:
         """Convert captured bytes, exactly what one read of the interface returned, into events. Never raises."""

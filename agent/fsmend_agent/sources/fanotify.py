@@ -1,0 +1,212 @@
+"""Watch FAN_FS_ERROR on every mounted filesystem: inode, generation, path and errno of each error.
+
+The kernel merges errors of one process while an event is queued and keeps only the first inode, so the queue is drained
+at once and `error_count > 1` becomes `others_unknown`.
+"""
+
+import asyncio
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from fsmend_agent.errors import DecodeError
+from fsmend_agent.event import text, undecoded
+from fsmend_agent.kernel import fanotify
+from fsmend_agent.kernel.fanotify import FsError, QueueOverflow
+from fsmend_agent.sources import Source, SourceUnavailableError, Watch
+from fsmend_agent.sources._losses import Losses
+from fsmend_agent.sources._paths import PathResolver, Wanted
+from fsmend_agent.sources._units import Units
+from fsmend_proto.v1 import event_pb2 as pb
+from fsmend_proto.v1 import inventory_pb2, record_pb2
+
+if TYPE_CHECKING:
+    from fsmend_agent.filesystems import MountedFilesystem
+
+log = logging.getLogger(__name__)
+
+READS_PER_TURN = 4
+MAX_PATTERNS = 512
+_I32_MAX = 2**31 - 1
+_U64_MAX = 2**64 - 1
+# Filesystems that cannot be named by fsid and handle; nothing is lost by not marking them.
+_CANNOT = frozenset({errno.ENODEV, errno.EXDEV, errno.EOPNOTSUPP})
+
+_KINDS: dict[int, tuple["pb.EventKind.ValueType", "pb.Severity.ValueType"]] = {
+    errno.EUCLEAN: (pb.EVENT_KIND_FS_METADATA_CORRUPTION, pb.SEVERITY_ERROR),
+    errno.EBADMSG: (pb.EVENT_KIND_FS_METADATA_CORRUPTION, pb.SEVERITY_ERROR),
+    errno.EIO: (pb.EVENT_KIND_FS_IO_ERROR, pb.SEVERITY_ERROR),
+    errno.ENOSPC: (pb.EVENT_KIND_FS_SPACE, pb.SEVERITY_WARNING),
+    errno.ESHUTDOWN: (pb.EVENT_KIND_FS_SHUTDOWN, pb.SEVERITY_CRITICAL),
+    errno.EROFS: (pb.EVENT_KIND_FS_READ_ONLY, pb.SEVERITY_CRITICAL),
+}
+_ANY_KIND = (pb.EVENT_KIND_FS_ERROR, pb.SEVERITY_ERROR)
+
+
+class FanotifySource(Source):
+    """FAN_FS_ERROR."""
+
+    name = "fanotify"
+    covers = "errors of ext4 (Linux 5.16), XFS and iomap (7.0), btrfs and f2fs (7.1) with inode and errno"
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__(watch)
+        self._patterns: dict[tuple[str, int, bool], pb.Event] = {}
+
+    @classmethod
+    def probe(cls) -> inventory_pb2.Capability:
+        """Say whether a group can be made; which filesystems report follows from the kernel's version."""
+        try:
+            os.close(fanotify.init())
+        except OSError as error:
+            return inventory_pb2.Capability(name="source.fanotify", available=False, reason=str(error))
+        return inventory_pb2.Capability(name="source.fanotify", available=True, reason=cls.covers)
+
+    async def run(self) -> None:
+        """Mark what is mounted, follow the mount table, and drain the queue until cancelled."""
+        try:
+            group = fanotify.init()
+        except OSError as error:
+            raise SourceUnavailableError(f"fanotify_init: {error.strerror}") from error
+        loop = asyncio.get_running_loop()
+        broken: asyncio.Future[None] = loop.create_future()
+        units, losses = Units(self.watch), Losses(self.watch.gap, self._overflow)
+        paths = PathResolver(self.watch.emit)
+
+        def drain() -> None:
+            try:
+                self._drain(group, units, losses, paths)
+            except OSError as error:
+                if not broken.done():
+                    broken.set_exception(error)
+
+        def changed(added: "frozenset[MountedFilesystem]", removed: "frozenset[MountedFilesystem]") -> None:
+            self._patterns.clear()
+            if removed:
+                paths.forget()
+            for filesystem in added:
+                self._mark(group, filesystem)
+
+        unsubscribe = self.watch.filesystems.subscribe(changed)
+        try:
+            changed(frozenset(self.watch.filesystems), frozenset())
+            loop.add_reader(group, drain)
+            await broken
+        finally:
+            unsubscribe()
+            loop.remove_reader(group)
+            os.close(group)
+            paths.close()
+            losses.close()
+            units.close()
+
+    def replay(self, raw: bytes) -> Iterator[pb.Event]:
+        """Convert what one read gave."""
+        units = Units(self.watch)
+        clocks = self.watch.clock.now()
+        try:
+            for record in fanotify.decode(raw):
+                if isinstance(record, FsError):
+                    yield self._convert(record, units, clocks)
+        except DecodeError as error:
+            yield undecoded("fanotify", clocks, "fanotify", error.raw, error.reason)
+        finally:
+            units.close()
+
+    def _mark(self, group: int, filesystem: "MountedFilesystem") -> None:
+        """Ask for the errors of a filesystem; say so when that is refused."""
+        failed: OSError | None = None
+        for mount_point in filesystem.mount_points:
+            try:
+                fanotify.mark_filesystem(group, mount_point)
+            except OSError as error:
+                failed = error
+            else:
+                return
+        if failed is None or failed.errno in _CANNOT:
+            return
+        log.warning("no errors will be reported of %s: %s", filesystem, failed)
+        gap = self._gap(record_pb2.GAP_REASON_NOT_WATCHED, f"fanotify_mark: {failed.strerror}")
+        gap.filesystem.CopyFrom(filesystem.ref())
+        self.watch.gap(gap)
+
+    def _drain(self, group: int, units: Units, losses: Losses, paths: PathResolver) -> None:
+        for _ in range(READS_PER_TURN):
+            try:
+                data = os.read(group, fanotify.READ_BYTES)
+            except BlockingIOError:
+                return
+            clocks = self.watch.clock.now()
+            try:
+                for record in fanotify.decode(data):
+                    if isinstance(record, QueueOverflow):
+                        losses.add(0, is_exact=False)
+                    else:
+                        self._send(record, units, clocks, paths)
+            except DecodeError as error:
+                self.watch.emit(undecoded("fanotify", clocks, "fanotify", error.raw, error.reason))
+
+    def _send(self, record: FsError, units: Units, clocks: pb.Clocks, paths: PathResolver) -> None:
+        event = self._convert(record, units, clocks)
+        filesystem = None if record.is_superblock else self.watch.filesystems.by_fsid(record.fsid)
+        if filesystem is None:
+            self.watch.emit(event)
+        else:
+            paths.add(Wanted(event, filesystem, record.handle_type, record.handle))
+
+    def _convert(self, record: FsError, units: Units, clocks: pb.Clocks) -> pb.Event:
+        """Make the event of a record. What a storm's records share is made once and copied."""
+        is_superblock = record.is_superblock
+        key = (record.fsid, record.error, is_superblock)
+        pattern = self._patterns.get(key)
+        if pattern is None or pattern.clocks.boot_ns != clocks.boot_ns:
+            pattern = self._pattern(key, units, clocks)
+        event = pb.Event()
+        event.CopyFrom(pattern)
+        detail = event.fanotify
+        detail.error_count = record.error_count
+        detail.handle_type = record.handle_type & 0xFFFFFFFF
+        detail.handle = record.handle
+        detail.pid = record.pid
+        if record.error_count > 1:
+            event.count = record.error_count
+            event.others_unknown = True
+        if record.inode is not None and not is_superblock:
+            inode = event.inode
+            inode.ino = record.inode
+            inode.generation = record.generation or 0
+            inode.generation_known = True
+            if record.root is not None:
+                inode.subvolume = record.root
+        return event
+
+    def _pattern(self, key: tuple[str, int, bool], units: Units, clocks: pb.Clocks) -> pb.Event:
+        fsid, error, is_superblock = key
+        kind, severity = _KINDS.get(error, _ANY_KIND)
+        name = errno.errorcode.get(error, f"errno {error}")
+        where = "superblock" if is_superblock else "inode"
+        pattern = pb.Event(
+            source="fanotify",
+            kind=kind,
+            severity=severity,
+            clocks=clocks,
+            count=1,
+            errno=min(error, _I32_MAX),
+            message=text(f"filesystem error in {where}: {os.strerror(min(error, _I32_MAX))} ({name})"),
+            signature=f"fs_error {where} {name}",
+            fanotify=pb.FanotifyDetail(superblock=is_superblock),
+        )
+        units.by_fsid(fsid).put_into(pattern)
+        if len(self._patterns) >= MAX_PATTERNS:
+            self._patterns.clear()
+        self._patterns[key] = pattern
+        return pattern
+
+    def _overflow(self, lost: int, is_exact: bool) -> record_pb2.Gap:
+        del lost, is_exact  # the kernel does not count them
+        return self._gap(record_pb2.GAP_REASON_KERNEL_OVERFLOW, "the fanotify queue overflowed")
+
+    def _gap(self, reason: "record_pb2.GapReason.ValueType", message: str) -> record_pb2.Gap:
+        return record_pb2.Gap(reason=reason, clocks=self.watch.clock.now(), source="fanotify", message=text(message))
