@@ -110,15 +110,33 @@ def load(path: Path = POLICY_PATH, owner_uid: int = 0) -> Policy:
         return Policy()
     except OSError as error:
         return Policy(broken=f"{path}: {error.strerror}")
-    with os.fdopen(fd, "rb") as file:
-        try:
-            problem = _untrusted(os.fstat(fd), owner_uid) or _untrusted(path.parent.stat(), owner_uid, "its folder ")
-            data = b"" if problem else file.read(POLICY_LIMIT_BYTES + 1)
-        except OSError as error:
-            problem = str(error.strerror)
-    if not problem and len(data) > POLICY_LIMIT_BYTES:
-        problem = f"larger than {POLICY_LIMIT_BYTES} bytes"
-    return Policy(broken=f"{path}: {problem}") if problem else parse(data, str(path))
+    try:
+        data = _read_trusted(fd, path, owner_uid)
+    except OSError as error:
+        return Policy(broken=f"{path}: {error.strerror}")
+    except ValueError as problem:
+        return Policy(broken=f"{path}: {problem}")
+    finally:
+        os.close(fd)
+    return parse(data, str(path))
+
+
+def _read_trusted(fd: int, path: Path, owner_uid: int) -> bytes:
+    """Return what the file holds.
+
+    Raises:
+        ValueError: it cannot be trusted.
+        OSError: it cannot be read.
+    """
+    problem = _untrusted(os.fstat(fd), owner_uid) or _untrusted(path.parent.stat(), owner_uid, "its folder ")
+    if problem:
+        raise ValueError(problem)
+    data = b""
+    while chunk := os.read(fd, POLICY_LIMIT_BYTES + 1 - len(data)):
+        data += chunk
+    if len(data) > POLICY_LIMIT_BYTES:
+        raise ValueError(f"larger than {POLICY_LIMIT_BYTES} bytes")
+    return data
 
 
 def _untrusted(status: os.stat_result, owner_uid: int, what: str = "") -> str:
