@@ -103,13 +103,13 @@ class AgentConfig:
     Attributes:
         state_directory: identity, spool, journal; survives reboots.
         runtime_directory: the seam's socket and the spool's fallback; a tmpfs.
-        link_user: name of the user that `link` runs as; empty: the user that `sense` runs as.
+        link_group: name of the group that may use the seam and the identity; empty: only the user that runs `sense`.
         labels: `[labels]`, free: rack, row, site, role …
     """
 
     state_directory: Path = Path("/var/lib/fsmend-agent")
     runtime_directory: Path = Path("/run/fsmend-agent")
-    link_user: str = ""
+    link_group: str = ""
     collector: CollectorConfig = field(default_factory=CollectorConfig)
     spool: SpoolConfig = field(default_factory=SpoolConfig)
     sources: SourcesConfig = field(default_factory=SourcesConfig)

@@ -1,7 +1,6 @@
 """Enrolment and renewal: how the host gets its certificate. Server authentication only, on a port of its own."""
 
-import os
-import pwd
+import grp
 import socket
 import ssl
 import tempfile
@@ -13,9 +12,10 @@ import grpc
 
 from fsmend_agent import identity as files
 from fsmend_agent import openssl
-from fsmend_agent.config import is_address
+from fsmend_agent.config import AgentConfig, is_address
 from fsmend_agent.errors import EnrolError
 from fsmend_agent.identity import Identity
+from fsmend_agent.inventory.host import HERE, machine_id
 from fsmend_agent.join_token import parse_join_token
 from fsmend_proto.v1 import enrol_pb2
 from fsmend_proto.v1.enrol_pb2_grpc import EnrolStub
@@ -34,41 +34,30 @@ _PASSING = frozenset(
 _OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
 
 
-def enrol(
-    join_token: str,
-    state_directory: Path,
-    *,
-    link_user: str = "",
-    machine_id: str = "",
-    host_name: str = "",
-    force: bool = False,
-) -> str:
+def enrol(join_token: str, config: AgentConfig, *, force: bool = False) -> str:
     """Trade a join token for an identity, and return the agent's id.
 
     Args:
         join_token: as the operator got it.
-        state_directory: `identity` is made in it.
-        link_user: who will own the files; empty: who runs this.
-        machine_id: hashed; tells clones apart.
-        host_name: empty: what the kernel says.
+        config: says where the identity goes and which group `link` runs in.
         force: replace an identity that is there.
 
     Raises:
         EnrolError: no identity was made; the message says who has to do what.
     """
     token = parse_join_token(join_token)
-    directory = state_directory / "identity"
+    directory = config.identity_directory
     if not force and (directory / files.CERTIFICATE).exists():
-        raise EnrolError(f"this host is enrolled already: {directory / files.CERTIFICATE} exists; --force replaces it")
-    owner = _owner(link_user)
+        raise EnrolError(f"this host is enrolled already; remove {directory / files.CERTIFICATE} to enrol it anew")
+    group_id = _group_id(config.link_group)
     authority = ssl.DER_cert_to_PEM_cert(token.authority).encode()
     with tempfile.TemporaryDirectory(prefix="fsmend-enrol-") as scratch:
         key, request = _new_request(Path(scratch))
         message = enrol_pb2.EnrolRequest(
             token=token.secret,
             signing_request=request,
-            host_name=host_name or socket.gethostname(),
-            machine_id=machine_id,
+            host_name=socket.gethostname(),
+            machine_id=machine_id(HERE),
         )
         reply = _ask_any(token.enrol_addresses, authority, lambda stub: stub.Enrol(message, timeout=_TIMEOUT_SECONDS))
         facts = _checked(Path(scratch), reply.certificate_chain)
@@ -82,7 +71,7 @@ def enrol(
         files.ENROL_ADDRESSES: "".join(f"{address}\n" for address in token.enrol_addresses).encode(),
     }
     try:
-        files.write_identity(directory, contents, owner)
+        files.write_identity(directory, contents, group_id)
     except OSError as error:
         raise EnrolError(f"the identity cannot be written: {error}") from error
     return facts.agent_id
@@ -143,13 +132,10 @@ def _ask_any(addresses: Sequence[str], authority: bytes, ask: Callable[[EnrolStu
     raise EnrolError("no collector could be asked: " + ("; ".join(failures) or "no address is known"))
 
 
-def _owner(link_user: str) -> tuple[int, int] | None:
-    if not link_user:
+def _group_id(name: str) -> int | None:
+    if not name:
         return None
     try:
-        entry = pwd.getpwnam(link_user)
-    except KeyError as error:
-        raise EnrolError(f"the user {link_user!r} does not exist") from error
-    if os.geteuid() not in {0, entry.pw_uid}:
-        raise EnrolError(f"only root or {link_user} can make an identity for {link_user}")
-    return entry.pw_uid, entry.pw_gid
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise EnrolError(f"the group {name!r} does not exist; make it with groupadd --system") from None

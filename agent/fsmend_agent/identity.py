@@ -1,12 +1,13 @@
 """The host's identity on disk: the key, the certificate, whom to trust, where to go.
 
 `identity/` holds `agent.key`, `agent.crt` (PEM chain, leaf first), `authority.crt`, `agent_id`, and `collectors` and
-`enrol_addresses` with a HOST:PORT a line. All are 0600 and belong to the user of `link`. A renewal first puts
-`next.key` and then `next.crt` beside them, each whole and durable; only when both are there do they take over, so that
-a crash at any point leaves a key and a certificate that belong together.
+`enrol_addresses` with a HOST:PORT a line. All are 0600, or 0640 where `link` runs in a group of its own. A renewal
+first puts `next.key` and then `next.crt` beside them, each whole and durable; only when both are there do they take
+over, so that a crash at any point leaves a key and a certificate that belong together.
 """
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,31 +34,25 @@ class Identity:
     facts: CertificateFacts
 
 
-def write_identity(
-    directory: Path,
-    files: dict[str, bytes],
-    owner: tuple[int, int] | None = None,
-) -> None:
+def write_identity(directory: Path, files: dict[str, bytes], group_id: int | None = None) -> None:
     """Write the files of a new identity; the certificate comes last, and without it there is none.
 
     Args:
-        directory: made when absent, mode 0700.
+        directory: made when absent, for its owner alone or, with a group, for the group too: link renews in it.
         files: contents by name.
-        owner: user and group id of `link`; None for those of this process.
+        group_id: the group that `link` runs in; None when link runs as the user who enrols.
 
     Raises:
         OSError: a file cannot be written.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if group_id is not None:
+        os.chown(directory, -1, group_id)
+        directory.chmod(0o2770)
     for name in (NEXT_KEY, NEXT_CERTIFICATE, CERTIFICATE):
         (directory / name).unlink(missing_ok=True)
     for name in sorted(files, key=lambda name: name == CERTIFICATE):
-        replace_file(directory / name, files[name])
-        if owner is not None:
-            os.chown(directory / name, *owner)
-    directory.chmod(0o700)
-    if owner is not None:
-        os.chown(directory, *owner)
+        _put(directory / name, files[name])
 
 
 def write_next(directory: Path, key: bytes, chain: bytes, authority: bytes) -> None:
@@ -66,11 +61,16 @@ def write_next(directory: Path, key: bytes, chain: bytes, authority: bytes) -> N
     Raises:
         OSError: a file cannot be written; the present identity holds.
     """
-    replace_file(directory / NEXT_KEY, key)
+    _put(directory / NEXT_KEY, key)
     if authority:
-        replace_file(directory / AUTHORITY, authority)
-    replace_file(directory / NEXT_CERTIFICATE, chain)
+        _put(directory / AUTHORITY, authority)
+    _put(directory / NEXT_CERTIFICATE, chain)
     promote(directory)
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Replace a file; its group, inherited from the directory, may read it if it may write there."""
+    replace_file(path, data, 0o640 if path.parent.stat().st_mode & stat.S_IWGRP else 0o600)
 
 
 def promote(directory: Path) -> None:

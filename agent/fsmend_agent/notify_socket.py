@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Callable
 
 
-class NotifySocket:
+class Notifier:
     """Send to the socket that systemd named in the environment, or to nobody."""
 
     def __init__(self, environment: "os._Environ[str] | dict[str, str] | None" = None) -> None:
@@ -43,8 +44,9 @@ class NotifySocket:
         """Say that the process is about to end."""
         return self.send("STOPPING=1")
 
-    async def feed_watchdog(self) -> None:
-        """Send WATCHDOG=1 twice in each period, for as long as the loop turns; return at once when nobody watches."""
+    async def feed(self, moves_on: Callable[[], bool] = lambda: True) -> None:
+        """Send WATCHDOG=1 twice in each period, as long as `moves_on` says so; return at once when nobody watches."""
         while self.watchdog_seconds > 0:
-            self.send("WATCHDOG=1")
+            if moves_on():
+                self.send("WATCHDOG=1")
             await asyncio.sleep(self.watchdog_seconds / 2)

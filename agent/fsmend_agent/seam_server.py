@@ -52,7 +52,18 @@ class SeamCalls:
 
 
 class SeamServer:
-    """Listen on the seam's socket. What a peer sends can end its connection, never this process."""
+    """Listen on the seam's socket. What a peer sends can end its connection, never this process.
+
+    Args:
+        spool: what is read, acknowledged and rejected.
+        path: of the socket.
+        calls: where the rest goes.
+        boot_id: for SeamState.
+        agent_version: for SeamState.
+        allowed_uids: users that may connect.
+        group_id: the socket's group; a process with it as its primary group may connect as well, for systemd gives a
+            dynamic user another id at every start.
+    """
 
     def __init__(
         self,
@@ -115,8 +126,8 @@ class SeamServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         session = SeamSession(self, reader, writer)
-        uid = _peer_uid(writer)
-        if uid not in self._allowed_uids:
+        uid, gid = _peer_ids(writer)
+        if uid not in self._allowed_uids and (self._group_id is None or gid != self._group_id):
             self.calls.on_error(f"user {uid} may not use the seam")
             await session.refuse("this user may not use the seam")
             return
@@ -132,10 +143,12 @@ class SeamServer:
                 self.calls.on_link(False)
 
 
-def _peer_uid(writer: asyncio.StreamWriter) -> int:
+def _peer_ids(writer: asyncio.StreamWriter) -> tuple[int, int]:
+    """Return the user and group id of whoever connected. See unix(7), SO_PEERCRED."""
     peer = writer.get_extra_info("socket")
-    _, uid, _ = _PEER_CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size))
-    return int(uid)
+    data = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
+    _, uid, gid = _PEER_CREDENTIALS.unpack(data)
+    return uid, gid
 
 
 class SeamSession:
