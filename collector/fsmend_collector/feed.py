@@ -5,7 +5,7 @@ nothing, holds no queue, and many small commits wake it once.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Literal
 
 Topic = Literal["records", "commands", "incidents", "inventory", "presence"]
@@ -29,7 +29,7 @@ class Feed:
         for event in self._followers.get(topic, ()):
             event.set()
 
-    async def follow(self, *topics: Topic, at_least_every_seconds: float = 0) -> AsyncIterator[None]:
+    async def follow(self, *topics: Topic, at_least_every_seconds: float = 0) -> AsyncGenerator[None, None]:
         """Yield at once, and then after every change of one of the topics; changes meanwhile are one.
 
         Args:

@@ -92,4 +92,5 @@ def _epoch(connection: Connection, row: Any, hello: link_pb2.Hello, now_ns: int)
     if row.epoch:
         detail = f"{row.epoch} (through {row.durable_through}) -> {hello.epoch}"
         audit(connection, now_ns, f"agent:{row.agent_id}", "agent.new_epoch", "agent", row.agent_id, detail)
-    return int(added.inserted_primary_key[0]), 0
+    (number,) = added.inserted_primary_key or (0,)
+    return int(number), 0

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from fsmend_collector.errors import CollectorError, EpochStale, SequenceGap
 from fsmend_collector.ingest.others import write_other
-from fsmend_collector.ingest.plan import Plan
+from fsmend_collector.ingest.plan import Plan, Rejection
 from fsmend_collector.store import counters
 from fsmend_collector.store.bulk import insert_events
 from fsmend_collector.store.schema import EVENT_CHUNK_BITS, agents
@@ -41,7 +41,10 @@ class Committed:
     Attributes:
         durable_through: the agent's watermark.
         events: rows added to `events`.
+        last_record_id: id of the newest record.
         commands: ids of commands that the batch reported on.
+        inventory: it held one.
+        rejection: the record at which it ended early.
     """
 
     durable_through: int
@@ -49,6 +52,7 @@ class Committed:
     last_record_id: int
     commands: tuple[str, ...]
     inventory: bool
+    rejection: Rejection | None
 
 
 @dataclass(slots=True)
@@ -95,7 +99,7 @@ def commit_batches(connection: Connection, submissions: list[Submission]) -> lis
         agent.durable_through = plan.through
         agent.undecoded += plan.undecoded
         inventory = any(other.record.HasField("inventory") for other in plan.others)
-        results.append(Committed(plan.through, len(rows) - before, next_id - 1, commands, inventory))
+        results.append(Committed(plan.through, len(rows) - before, next_id - 1, commands, inventory, plan.rejection))
     insert_events(connection, rows)
     counters.write(connection, counters.Position(next_id - 1, received_ns))
     _store(connection, known.values(), received_ns)

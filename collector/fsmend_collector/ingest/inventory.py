@@ -84,7 +84,7 @@ def _replace(
     """Update the rows that are known, insert the new ones, and mark those that are gone."""
     column = table.c[key]
     mine = table.c.agent_id == agent_id
-    known = dict(connection.execute(select(column, table.c.present).where(mine)).tuples().all())
+    known = {row[0]: row.present for row in connection.execute(select(column, table.c.present).where(mine))}
     gone = [{"one": name} for name, present in known.items() if present and name not in rows]
     again = [{"one": name, **row} for name, row in rows.items() if name in known]
     fresh = [

@@ -7,6 +7,7 @@ reset while another connection checkpoints; `pysqlite3` carries its own, and `St
 import asyncio
 import contextlib
 import functools
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,8 @@ from sqlalchemy.exc import DBAPIError
 
 from fsmend_collector.errors import CollectorError, StoreError, StoreUnusable
 from fsmend_collector.store.writer import Writer
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -148,6 +151,21 @@ class Store:
         """
         call: Callable[[Connection], T] = functools.partial(_call, function, args, kwargs)
         return await self.writer.submit(_run_each, call)
+
+    def write_soon(self, function: Callable[..., object], *args: object) -> None:
+        """Submit a change whose result nobody waits for; a failure is logged."""
+        call: Callable[[Connection], object] = functools.partial(_call, function, args, {})
+        try:
+            future: asyncio.Future[object] = self.writer.submit(_run_each, call)
+        except CollectorError as error:
+            log.warning("not written: %s", error)
+        else:
+            future.add_done_callback(_log_failure)
+
+
+def _log_failure(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled() and (error := future.exception()) is not None:
+        log.warning("not written: %s", error)
 
 
 def _call(function: Callable[..., T], args: Any, kwargs: Any, connection: Connection) -> T:

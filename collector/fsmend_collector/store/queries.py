@@ -22,6 +22,7 @@ from fsmend_collector.store.schema import (
     hosts,
     incident_evidence,
     meta,
+    revocations,
 )
 
 # How many chunks one statement visits for one agent.
@@ -206,3 +207,8 @@ def command_history(connection: Connection, command_id: str) -> list[Row[Any]]:
 def command(connection: Connection, command_id: str) -> Row[Any] | None:
     """Return one command."""
     return connection.execute(select(commands).where(commands.c.id == command_id)).first()
+
+
+def revoked_serials(connection: Connection) -> frozenset[str]:
+    """Return the serials of operators' certificates that are no longer accepted."""
+    return frozenset(connection.execute(select(revocations.c.serial)).scalars())

@@ -1,0 +1,182 @@
+"""`fsmend-collector`: set up, run and look after a collector on its own host."""
+
+import asyncio
+import getpass
+import logging
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from fsmend_collector import __version__
+from fsmend_collector.errors import CollectorError
+
+T = TypeVar("T")
+
+DEFAULT_CONFIG = Path("/etc/fsmend/collector.toml")
+_PATH = click.Path(path_type=Path, dir_okay=False)
+_config_option = click.option(
+    "--config", "config_path", type=_PATH, default=DEFAULT_CONFIG, show_default=True, help="Configuration file."
+)
+
+
+class _Commands(click.Group):
+    """Show our own errors in one line each, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except CollectorError as error:
+            for line in str(error).splitlines():
+                click.echo(f"fsmend-collector: {line}", err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fsmend-collector")
+def main() -> None:
+    """Run a collector: it keeps what the agents report and orders repairs."""
+
+
+@main.command()
+@_config_option
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("/var/lib/fsmend-collector"),
+    show_default=True,
+    help="State directory, written to a new configuration.",
+)
+@click.option("--name", required=True, help="Host name under which agents reach this collector.")
+@click.option("--address", "addresses", multiple=True, help="A further name or IP address; may be repeated.")
+@click.option("--listen", default="[::]:9443", show_default=True, help="Where to serve agents and operators.")
+@click.option("--enrol-listen", default="[::]:9444", show_default=True, help="Where to enrol hosts.")
+@click.option("--operator", default="", help="Name in the operator's certificate.  [default: the calling user]")
+@click.option("--contexts-file", type=_PATH, default=None, help="Where `fsmend` finds this collector.")
+def init(
+    config_path: Path,
+    directory: Path,
+    name: str,
+    addresses: tuple[str, ...],
+    listen: str,
+    enrol_listen: str,
+    operator: str,
+    contexts_file: Path | None,
+) -> None:
+    """Make authority, certificates and configuration, and a context for `fsmend`."""
+    from fsmend_collector import initialise as setup  # noqa: PLC0415  cryptography loads only when it is needed
+
+    config = setup.write_config(config_path, directory.absolute(), [name, *addresses], listen, enrol_listen)
+    authority = setup.initialise(config)
+    who = setup.Operator(operator or getpass.getuser(), contexts_file or setup.default_contexts_file())
+    setup.issue_operator(authority, config, who)
+    click.echo(f"authority     {config.pki_directory / 'authority.crt'}")
+    click.echo(f"configuration {config_path}")
+    click.echo(f"operator      {who.name}, context in {who.contexts_file}")
+    click.echo("next: fsmend-collector run; then fsmend-collector token create, and fsmend-agent enrol on a host")
+
+
+@main.command()
+@_config_option
+@click.option("--verbose", is_flag=True, help="Log more.")
+def run(config_path: Path, *, verbose: bool) -> None:
+    """Serve until SIGTERM."""
+    from fsmend_collector.collector import Collector  # noqa: PLC0415  as above
+    from fsmend_collector.config import load_config  # noqa: PLC0415
+
+    level = logging.DEBUG if verbose else logging.INFO
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    asyncio.run(Collector(load_config(config_path)).run())
+
+
+@main.command()
+@_config_option
+def migrate(config_path: Path) -> None:
+    """Bring the store to the schema of this version; `run` does it too."""
+    from fsmend_collector.config import load_config  # noqa: PLC0415  as above
+    from fsmend_collector.store.migrate import migrate as bring  # noqa: PLC0415
+
+    config = load_config(config_path)
+    before, after = bring(config.store_url, config.state_directory / "migrate.lock")
+    click.echo(f"store is at {after}" if before == after else f"store migrated from {before or 'empty'} to {after}")
+
+
+@main.group()
+def token() -> None:
+    """Make join tokens on the collector's own host."""
+
+
+@token.command("create")
+@_config_option
+@click.option("--host", default="", help="Only this host may use it.")
+@click.option("--ttl", "ttl_seconds", type=click.IntRange(60), default=None, help="Seconds until it expires.")
+def token_create(config_path: Path, host: str, ttl_seconds: int | None) -> None:
+    """Print a one-use join token; works while the collector runs."""
+    from fsmend_collector.collector import advertised  # noqa: PLC0415  as above
+    from fsmend_collector.config import load_config  # noqa: PLC0415
+    from fsmend_collector.pki.authority import Authority  # noqa: PLC0415
+    from fsmend_collector.pki.tokens import join_token, new_token, store_token  # noqa: PLC0415
+
+    config = load_config(config_path)
+    authority = Authority.load(config.pki_directory)
+    seconds = ttl_seconds or config.certificates.token_ttl_seconds
+    made = new_token(f"operator:{getpass.getuser()}", host, seconds, time.time_ns())
+    _write(config_path, lambda connection: store_token(connection, made))
+    click.echo(join_token(made.secret, authority.der, advertised(config, config.enrol_listen_address)))
+
+
+@main.group()
+def agent() -> None:
+    """Shut agents out, or let them in again."""
+
+
+@agent.command("revoke")
+@_config_option
+@click.argument("agent_id")
+def agent_revoke(config_path: Path, agent_id: str) -> None:
+    """Refuse every certificate of an agent from now on."""
+    from fsmend_collector.fleet import revoke  # noqa: PLC0415  as above
+
+    done = _write(config_path, lambda connection: revoke(connection, agent_id, _caller(), time.time_ns()))
+    click.echo(f"agent {agent_id} is revoked" if done else f"agent {agent_id} is unknown, or was revoked before")
+
+
+@agent.command("release")
+@_config_option
+@click.argument("agent_id")
+def agent_release(config_path: Path, agent_id: str) -> None:
+    """Let a quarantined agent in again."""
+    from fsmend_collector.fleet import release  # noqa: PLC0415  as above
+
+    done = _write(config_path, lambda connection: release(connection, agent_id, _caller(), time.time_ns()))
+    click.echo(f"agent {agent_id} is released" if done else f"agent {agent_id} is not in quarantine")
+
+
+def _caller() -> str:
+    return f"operator:{getpass.getuser()}"
+
+
+def _write(config_path: Path, change: Callable[[Any], T]) -> T:
+    """Change the store directly, in one transaction, beside a collector that may be running."""
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415  as above
+
+    from fsmend_collector.config import load_config  # noqa: PLC0415
+    from fsmend_collector.errors import WriteFailed  # noqa: PLC0415
+    from fsmend_collector.store.engine import make_engine  # noqa: PLC0415
+    from fsmend_collector.store.migrate import migrate as bring  # noqa: PLC0415
+
+    config = load_config(config_path)
+    bring(config.store_url, config.state_directory / "migrate.lock")
+    engine = make_engine(config.store_url, writes=True)
+    try:
+        with engine.begin() as connection:
+            return change(connection)
+    except DBAPIError as error:
+        raise WriteFailed(f"cannot write to the store: {error.orig}") from error
+    finally:
+        engine.dispose()

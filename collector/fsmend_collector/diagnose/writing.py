@@ -1,0 +1,87 @@
+"""Write what diagnosis concluded: incidents, their evidence, and how far it has read, in one transaction."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from fsmend_collector.diagnosis import IncidentChange
+from fsmend_collector.ingest.plan import MAX_SIGNED
+from fsmend_collector.store import counters
+from fsmend_collector.store.schema import incident_evidence, incidents
+from fsmend_proto.v1 import incident_pb2
+
+DIAGNOSED_THROUGH = "diagnosed_through"
+
+
+@dataclass(slots=True)
+class Conclusions:
+    """Changes that are not written yet: the newest state of each incident, and all evidence."""
+
+    through: int = 0
+    latest: dict[str, incident_pb2.Incident] = field(default_factory=dict)
+    evidence: dict[str, dict[int, None]] = field(default_factory=dict)
+
+    def add(self, changes: Iterable[IncidentChange]) -> None:
+        """Take changes in their order."""
+        for change in changes:
+            self.latest[change.incident.id] = change.incident
+            known = self.evidence.setdefault(change.incident.id, {})
+            known.update((int(one), None) for one in change.evidence_ids if one.isascii() and one.isdigit())
+
+
+def write_conclusions(connection: Connection, conclusions: Conclusions) -> None:
+    """Write incidents, evidence and position."""
+    for incident in conclusions.latest.values():
+        _write_incident(connection, incident)
+    for incident_id, event_ids in conclusions.evidence.items():
+        _write_evidence(connection, incident_id, list(event_ids))
+    counters.set_number(connection, DIAGNOSED_THROUGH, conclusions.through)
+
+
+def _write_incident(connection: Connection, incident: incident_pb2.Incident) -> None:
+    row = incident_row(incident)
+    if connection.execute(update(incidents).where(incidents.c.id == incident.id).values(**row)).rowcount == 0:
+        connection.execute(insert(incidents).values(id=incident.id, **row))
+
+
+def incident_row(incident: incident_pb2.Incident) -> dict[str, Any]:
+    """Return the columns of an incident but for its id."""
+    unit = incident.unit
+    return {
+        "code": incident.code,
+        "severity": incident.severity,
+        "state": incident.state,
+        "agent_id": unit.agent_id,
+        "host_name": unit.host_name,
+        "filesystem_uuid": unit.filesystem_uuid,
+        "device_id": unit.device_id,
+        "onset_ns": min(incident.onset_ns, MAX_SIGNED),
+        "opened_ns": min(incident.opened_ns, MAX_SIGNED),
+        "updated_ns": min(incident.updated_ns, MAX_SIGNED),
+        "resolved_ns": min(incident.resolved_ns, MAX_SIGNED),
+        "muted_until_ns": min(incident.muted_until_ns, MAX_SIGNED),
+        "merged_into": incident.merged_into,
+        "occurrences": min(incident.occurrences, MAX_SIGNED),
+        "evidence_count": min(incident.evidence_count, MAX_SIGNED),
+        "summary": incident.summary,
+        "incident": incident.SerializeToString(),
+    }
+
+
+def _write_evidence(connection: Connection, incident_id: str, event_ids: list[int]) -> None:
+    mine = incident_evidence.c.incident_id == incident_id
+    known: set[int] = set()
+    for start in range(0, len(event_ids), 500):
+        some = incident_evidence.c.event_id.in_(event_ids[start : start + 500])
+        known.update(connection.execute(select(incident_evidence.c.event_id).where(mine, some)).scalars())
+    fresh = [{"incident_id": incident_id, "event_id": one} for one in event_ids if one not in known]
+    if fresh:
+        connection.execute(insert(incident_evidence), fresh)
+
+
+def stored_incidents(connection: Connection) -> list[incident_pb2.Incident]:
+    """Return every incident in the store, oldest first."""
+    rows = connection.execute(select(incidents.c.incident).order_by(incidents.c.opened_ns, incidents.c.id)).scalars()
+    return [incident_pb2.Incident.FromString(row) for row in rows]
