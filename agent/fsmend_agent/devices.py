@@ -56,8 +56,8 @@ class DeviceTable:
         return self.by_name(name) if name else event_pb2.DeviceRef(major=major, minor=minor)
 
     def by_name(self, name: str) -> event_pb2.DeviceRef:
-        """Return the device with this kernel name; a path in /dev is taken for its last part's name."""
-        name = name.removeprefix("/dev/").replace("/", "!")
+        """Return the device with this kernel name; `/dev/` before it does no harm."""
+        name = name.removeprefix("/dev/").replace("/", "!")  # as sysfs writes cciss/c0d0
         folder = self._root / "class/block" / name
         if name in {"", ".", ".."} or "\0" in name or (number := sysfs.device_number(name, self._root)) is None:
             self._known.pop(name, None)

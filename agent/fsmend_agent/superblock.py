@@ -10,6 +10,11 @@ from pathlib import Path
 BY_UUID = Path("/dev/disk/by-uuid")
 
 READ_BYTES = 0x10000 + 4096
+"""Enough for any of them."""
+
+# Where the superblock of all but btrfs lies. It is in the page cache while the filesystem is mounted, so that the read
+# needs nothing of a disk that no longer answers.
+_FIRST_PAGE_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +78,10 @@ def decode_ext_features(head: bytes) -> list[str]:
 
 def read_ext_features(device_name: str, folder: Path = Path("/dev")) -> list[str]:
     """Return the features of the ext4 on a device; none when it may not be read."""
-    return decode_ext_features(_read_head(folder / device_name.replace("!", "/")))
+    return decode_ext_features(_read(folder / device_name.replace("!", "/"), 0, _FIRST_PAGE_BYTES))
 
 
-def _read_head(device: Path, start: int = 0, size_bytes: int = READ_BYTES) -> bytes:
+def _read(device: Path, start: int, size_bytes: int) -> bytes:
     """Return some bytes of a device; empty when it may not or cannot be read."""
     try:
         with device.open("rb", buffering=0) as file:
@@ -92,7 +97,8 @@ def read_uuid(fs_type: str, device_name: str, by_uuid: Path = BY_UUID, folder: P
     Reads the device where this process may, and asks udev's links otherwise.
     """
     device = folder / device_name.replace("!", "/")
-    return decode_uuid(fs_type, _read_head(device)) or _linked_uuid(device, by_uuid)
+    size_bytes = READ_BYTES if fs_type == "btrfs" else _FIRST_PAGE_BYTES
+    return decode_uuid(fs_type, _read(device, 0, size_bytes)) or _linked_uuid(device, by_uuid)
 
 
 def _linked_uuid(device: Path, by_uuid: Path) -> str:
@@ -142,4 +148,4 @@ def read_md_uuid(version: str, member: str, size_bytes: int, folder: Path = Path
     at = md_superblock_at(version, size_bytes)
     if at is None:
         return ""
-    return decode_md_uuid(version, _read_head(folder / member.replace("!", "/"), at, _MD_BYTES))
+    return decode_md_uuid(version, _read(folder / member.replace("!", "/"), at, _MD_BYTES))

@@ -27,6 +27,9 @@ SEND_SECONDS = 86400.0
 SETTLE_SECONDS = 2.0
 """How long to wait after a change of the mounts, so that a boot makes one record and not fifty."""
 
+LEAST_SECONDS = 5.0
+"""The shortest time between two records: a host that mounts and unmounts all day is no reason to fill the spool."""
+
 
 def device_table(roots: Roots = HERE) -> DeviceTable:
     """Return the device look-ups of this host, as the inventory names them."""
@@ -105,6 +108,6 @@ async def watch(
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(LOOK_SECONDS, send_seconds)):
                     await changed.wait()
-            await asyncio.sleep(SETTLE_SECONDS)
+            await asyncio.sleep(max(SETTLE_SECONDS, sent_at + LEAST_SECONDS - loop.time()))
     finally:
         unsubscribe()

@@ -143,6 +143,7 @@ class Watched:
 @pytest.fixture
 async def watched(monkeypatch):
     monkeypatch.setattr(inventory, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(inventory, "LEAST_SECONDS", 0.0)
     one = Watched()
     task = asyncio.create_task(inventory.watch(one.table, one.collect, one.sent.put_nowait))
     yield one
@@ -176,6 +177,7 @@ async def test_the_same_again_is_not_sent(watched, monkeypatch):
 
 async def test_it_is_sent_again_in_time_even_unchanged(monkeypatch):
     monkeypatch.setattr(inventory, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(inventory, "LEAST_SECONDS", 0.0)
     one = Watched()
     task = asyncio.create_task(inventory.watch(one.table, one.collect, one.sent.put_nowait, 0.01))
     try:
@@ -183,6 +185,19 @@ async def test_it_is_sent_again_in_time_even_unchanged(monkeypatch):
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_restless_mounts_are_sent_at_a_bounded_rate(watched, monkeypatch):
+    monkeypatch.setattr(inventory, "LEAST_SECONDS", 0.2)
+    await watched.next()
+    for number in range(20):
+        watched.table.update([filesystem(f"sd{number}")])
+        await asyncio.sleep(0.005)
+    await asyncio.sleep(0.05)
+    assert watched.sent.qsize() <= 1
+    watched.table.update([filesystem("last")])
+    while (await watched.next()).filesystems[0].ref.device_name != "last":
+        pass
 
 
 def test_a_survey_is_made_once_for_all_filesystems(roots, monkeypatch):
