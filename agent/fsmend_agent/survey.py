@@ -1,6 +1,7 @@
 """Find out what this kernel and these tools make visible and repairable: the capabilities of host and filesystems."""
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from fsmend_agent import actions, coverage, sources
 from fsmend_agent.errors import AgentError
 from fsmend_agent.event import text
 from fsmend_agent.filesystems import MountedFilesystem
+from fsmend_agent.sysfs import read_text
 from fsmend_proto.v1 import inventory_pb2
 
 TOOLS = {
@@ -128,8 +130,8 @@ def _dots(version: coverage.Version) -> str:
 
 def _privileges(status: Path = Path("/proc/self/status")) -> list[inventory_pb2.Capability]:
     """Return which of the needed capabilities(7) this process has in effect."""
-    fields = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines() if ":" in line)
-    effective = int(fields.get("CapEff", "0"), 16)
+    found = re.search(r"^CapEff:\s*([0-9a-f]+)$", read_text(status), re.MULTILINE)
+    effective = int(found[1], 16) if found else 0
     return [
         _capability(f"privilege.{name}", bool(effective >> bit & 1), f"for {use}")
         for bit, (name, use) in _CAPABILITIES.items()

@@ -235,6 +235,31 @@ async def test_follow_reads_again_without_being_told(monkeypatch):
     assert list(table) == [make(read_only=True)]
 
 
+async def test_a_reading_that_fails_leaves_what_is_known(monkeypatch, caplog):
+    def read(*_):
+        answer = next(answers)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    answers = iter([[make()], OSError(24, "Too many open files"), *[[make("sdb1")]] * 1000])
+    monkeypatch.setattr(filesystems, "REREAD_SECONDS", 0.02)
+    monkeypatch.setattr(filesystems, "read_mounted", read)
+    table = FilesystemTable()
+    heard = []
+    again = asyncio.Event()
+    table.subscribe(lambda added, removed: heard.append((added, removed)) or (len(heard) == 2 and again.set()))
+    task = asyncio.create_task(follow(table))
+    try:
+        async with asyncio.timeout(5):
+            await again.wait()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert heard[1] == (frozenset({make("sdb1")}), frozenset({make()}))
+    assert "Too many open files" in caplog.text
+
+
 async def test_follow_says_when_there_is_no_mount_table(tmp_path):
     with pytest.raises(FileNotFoundError):
         await follow(FilesystemTable(), path=tmp_path / "missing")

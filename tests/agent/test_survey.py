@@ -128,6 +128,10 @@ def test_privileges_come_from_the_effective_set(tmp_path):
     assert not names["privilege.syslog"].available
 
 
+def test_privileges_that_cannot_be_read_are_none(tmp_path):
+    assert not any(one.available for one in survey._privileges(tmp_path / "missing"))
+
+
 def test_an_interface_that_reports_nothing_there_is_not_available_though_the_host_has_it():
     one = of_filesystem(general=[capability("source.fanotify")])["source.fanotify"]
     assert not one.available
