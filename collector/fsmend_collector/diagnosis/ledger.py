@@ -38,6 +38,7 @@ class Ledger:
         self._faults: dict[FaultKey, Fault] = {}
         self._told: dict[FaultKey, _Told] = {}
         self._by_agent: dict[str, dict[FaultKey, None]] = {}
+        self._waiting: dict[FaultKey, None] = {}
         self._generations: dict[FaultKey, int] = {}
 
     def __iter__(self) -> Iterator[Fault]:
@@ -75,6 +76,7 @@ class Ledger:
         if fault.opened_ns:
             self.spend(fault.key, fault.generation)
         del self._faults[fault.key], self._told[fault.key]
+        self._waiting.pop(fault.key, None)
         keys = self._by_agent[fault.key.agent_id]
         del keys[fault.key]
         if not keys:
@@ -94,6 +96,13 @@ class Ledger:
         pending = self._told[fault.key].pending
         if len(pending) < _PENDING_KEPT:
             pending.append(event_id)
+        self._waiting[fault.key] = None
+
+    def waiting(self) -> list[Fault]:
+        """Return the faults that grew and wait for `tell` with `flush`."""
+        keys = list(self._waiting)
+        self._waiting.clear()
+        return [self._faults[key] for key in keys]
 
     def beneath(self, fault: Fault) -> Fault | None:
         """Return the active fault of a device below a filesystem, the smallest id of several."""

@@ -6,7 +6,7 @@ reported nearest in time. What is kept depends on the set of the evidence, not o
 places of each sort.
 """
 
-from bisect import insort
+from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 
 from fsmend_collector.diagnosis.config import SECONDS_NS
@@ -140,14 +140,18 @@ class Places:
 
     def _loose_codes(self) -> tuple[list[_Code], list[_Code]]:
         """Split the code locations into those that belong to no inode, and those that may."""
+        seen = sorted(time for inode in self._inodes.values() for time in inode.times.ns)
         loose: list[_Code] = []
         taken: list[_Code] = []
         for code, location in sorted(self._codes.items(), key=lambda item: (item[1].times.ns[0], item[0])):
-            placed = location.placed or any(
-                location.times.distance(inode.times) <= self._join_ns for inode in self._inodes.values()
-            )
+            placed = location.placed or any(self._near(time, seen) for time in location.times.ns)
             (taken if placed else loose).append(code)
         return loose, taken
+
+    def _near(self, time_ns: int, seen: list[int]) -> bool:
+        """Say whether one of the sorted times is within the join distance."""
+        at = bisect_left(seen, time_ns - self._join_ns)
+        return at < len(seen) and seen[at] <= time_ns + self._join_ns
 
     def _inode_row(self, key: _InodeKey, codes: list[_Code]) -> incident_pb2.Place:
         inode = self._inodes[key]

@@ -28,6 +28,7 @@ from fsmend_collector.diagnosis.presence import AgentWatch, loss, silence
 from fsmend_proto.v1 import command_pb2, event_pb2, incident_pb2, inventory_pb2, record_pb2
 
 _UNPLACED_KEPT = 1_000
+_SWEEP_SECONDS = 10
 _PROOF_OF_KIND: dict[int, tuple[Proof, Family]] = {
     event_pb2.EVENT_KIND_FS_HEALTHY: (Proof.FS_HEALTHY, Family.INTEGRITY),
     event_pb2.EVENT_KIND_FS_MOUNTED: (Proof.MOUNTED, Family.INTEGRITY),
@@ -61,6 +62,7 @@ class UnitDiagnosis:
         self._ledger = Ledger(config, self._joining)
         self._commands = CommandWatch(config, self._ledger)
         self._agents: dict[str, AgentWatch] = {}
+        self._swept_ns = 0
         self._unplaced: dict[FaultKey, dict[str, Evidence]] = {}
 
     def observe(self, evidence: Evidence, now_ns: int) -> list[IncidentChange]:
@@ -309,9 +311,19 @@ class UnitDiagnosis:
                 del self._agents[agent_id]
         for evidence in self._commands.expire(now_ns):
             changes += self._count(evidence, class_of(evidence), now_ns)
+        for fault in self._ledger.waiting():
+            changes += self._ledger.tell(fault, now_ns, flush=True)
+        if now_ns - self._swept_ns >= _SWEEP_SECONDS * SECONDS_NS:
+            self._swept_ns = now_ns
+            changes += self._sweep(now_ns)
+        return changes
+
+    def _sweep(self, now_ns: int) -> list[IncidentChange]:
+        """Look at every fault; that is not done at every tick."""
+        changes: list[IncidentChange] = []
         for fault in self._ledger:
             self._stand_still(fault, now_ns)
-            changes += self._fallen_mute(fault, now_ns) + self._ledger.tell(fault, now_ns, flush=True)
+            changes += self._fallen_mute(fault, now_ns) + self._ledger.tell(fault, now_ns)
             if fault.forgettable(now_ns):
                 self._unplaced.pop(fault.key, None)
                 self._ledger.forget(fault)
