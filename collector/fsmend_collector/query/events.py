@@ -1,5 +1,6 @@
 """`fsmend events`: the newest events, oldest first, and then what comes: a line the moment the collector commits it."""
 
+import contextlib
 import itertools
 import time
 from typing import Any
@@ -71,14 +72,19 @@ def _newest(client: Client, wanted: pb.Filter, limit: int, output: str) -> str:
 
 
 def follow(client: Client, wanted: pb.Filter, cursor: str, output: str) -> None:
-    """Print events as they come until interrupted; a broken connection is made again, at the cursor."""
+    """Print events as they come until Ctrl-C, which is how this ends; a broken connection goes on at the cursor."""
+    with contextlib.suppress(KeyboardInterrupt):
+        _follow(client, wanted, cursor, output)
+
+
+def _follow(client: Client, wanted: pb.Filter, cursor: str, output: str) -> None:
     attached = False
     failures = 0
-    if output in {"table", "wide"}:
-        click.echo(HEADING)
     while True:
         try:
             for reply in client.follow_events(pb.FollowEventsRequest(filter=wanted, cursor=cursor)):
+                if not attached and output in {"table", "wide"}:
+                    click.echo(HEADING)
                 if reply.HasField("event"):
                     _print(reply.event, output)
                 cursor = reply.event.id or reply.cursor or cursor

@@ -1,5 +1,6 @@
 """`fsmend get KIND [ID…]`: lists of objects."""
 
+import contextlib
 import itertools
 import sys
 import time
@@ -53,7 +54,8 @@ def get(
         if watch and kind.number == pb.OBJECT_KIND_EVENT and not ids:
             follow(client, wanted.filter, "", "jsonl" if output in MACHINE else output)
         elif watch:
-            _watch(kind, lambda: _read(client, kind, ids, wanted, most)[0], output, interval)
+            with contextlib.suppress(KeyboardInterrupt):
+                _watch(kind, lambda: _read(client, kind, ids, wanted, most)[0], output, interval)
         else:
             found, more = _read(client, kind, ids, wanted, most)
             print_objects(kind, found, output, more=more)

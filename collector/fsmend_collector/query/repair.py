@@ -7,6 +7,7 @@ from click.shell_completion import CompletionItem
 
 from fsmend_collector.query.actions import action_names, new_command
 from fsmend_collector.query.client import Client, connect
+from fsmend_collector.query.errors import QueryError
 from fsmend_collector.query.output import MACHINE, output_option, print_document
 from fsmend_collector.query.render.escape import visible
 from fsmend_collector.query.render.machine import document
@@ -123,6 +124,9 @@ def _show(view: pb.CommandView, output: str, what: str) -> None:
 
 def _finish(client: Client, command_id: str, output: str) -> None:
     """Watch to the end and leave with the status that the outcome deserves."""
-    state = watch_command(client, command_id, output)
+    try:
+        state = watch_command(client, command_id, output)
+    except KeyboardInterrupt:
+        raise QueryError("no longer watching; the command goes on", f"`fsmend repair watch {command_id}`") from None
     if state != command_pb2.COMMAND_STATE_SUCCEEDED:
         raise click.exceptions.Exit(1)

@@ -164,7 +164,7 @@ LISTINGS: dict[int, Listing] = {
         prefixed=(incidents.c.id,),
     ),
     pb.OBJECT_KIND_COMMAND: Listing(
-        statement=_with_agent(commands, agents.c.host_name),
+        statement=_with_agent(commands, agents.c.host_name, agents.c.number.label("agent_number")),
         key=(-commands.c.created_ns, commands.c.id),
         conditions=_of_commands,
         names=(commands.c.id,),

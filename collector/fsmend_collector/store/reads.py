@@ -190,7 +190,10 @@ def commands_named(connection: Connection, name: str) -> list[pb.CommandView]:
 
 
 def _command(connection: Connection, row: Row[Any], *, detail: bool) -> pb.CommandView:
-    history = queries.command_history(connection, row.id) if detail else None
+    if not detail:
+        return command_view(row, row.host_name)
+    # Any agent may send an update with any id; only those of the command's own agent are its history.
+    history = [one for one in queries.command_history(connection, row.id) if one.agent == row.agent_number]
     return command_view(row, row.host_name, history)
 
 

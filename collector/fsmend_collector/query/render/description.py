@@ -155,7 +155,7 @@ def _nested(values: dict[str, Any]) -> list[str]:
     for name, value in values.items():
         if isinstance(value, dict):
             inner = _nested(value)
-            lines += [f"{name}:", *(f"  {line}" for line in inner)] if inner else []
+            lines += [f"{visible(name)}:", *(f"  {line}" for line in inner)] if inner else []
         else:
             lines += facts([(name, ", ".join(str(one) for one in value) if isinstance(value, list) else value)])
     return lines

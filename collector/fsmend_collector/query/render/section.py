@@ -16,8 +16,8 @@ def heading(text: str) -> str:
 
 
 def facts(pairs: Iterable[Fact], *, indent: int = 0) -> list[str]:
-    """Return aligned `name  value` lines; empty values are left out, every value is escaped."""
-    shown = [(name, _text(value)) for name, value in pairs if value not in {None, "", b"", "-"}]
+    """Return aligned `name  value` lines; empty values are left out, names and values are escaped."""
+    shown = [(visible(name), _text(value)) for name, value in pairs if value not in {None, "", b"", "-"}]
     size = max((len(name) for name, _ in shown), default=0)
     return [f"{' ' * indent}{name + ':':{size + 1}}  {value}" for name, value in shown]
 
