@@ -27,11 +27,13 @@ class Polling:
         self._interval_seconds = interval_seconds
         self._poked: set[str] = set()
         self._wake = asyncio.Event()
+        self._is_urgent = False
 
-    def poke(self, uuid: str) -> None:
-        """Ask for a look at one filesystem soon."""
+    def poke(self, uuid: str, *, is_urgent: bool = False) -> None:
+        """Ask for a look at one filesystem soon, or with `is_urgent` at once."""
         if uuid and len(self._poked) < MAX_POKED:
             self._poked.add(uuid)
+            self._is_urgent = self._is_urgent or is_urgent
             self._wake.set()
 
     async def filesystems(self, table: "FilesystemTable", fs_type: str) -> "AsyncIterator[MountedFilesystem]":
@@ -40,7 +42,8 @@ class Polling:
         def changed(added: "frozenset[MountedFilesystem]", _removed: "frozenset[MountedFilesystem]") -> None:
             for filesystem in added:
                 if filesystem.type == fs_type:
-                    self.poke(filesystem.uuid)
+                    # What the first look finds passes for older than the watch: the sooner the better.
+                    self.poke(filesystem.uuid, is_urgent=True)
 
         unsubscribe = table.subscribe(changed)
         try:
@@ -65,6 +68,9 @@ class Polling:
                     await self._wake.wait()
             except TimeoutError:
                 continue
+            if self._is_urgent:
+                yield self._take()
+                continue
             await asyncio.sleep(SETTLE_SECONDS)
             yield self._take()
             await asyncio.sleep(PAUSE_SECONDS - SETTLE_SECONDS)
@@ -73,4 +79,5 @@ class Polling:
         poked = frozenset(self._poked)
         self._poked.clear()
         self._wake.clear()
+        self._is_urgent = False
         return poked

@@ -58,7 +58,9 @@ class XfsHealthSource(Source):
 
     def poke(self, filesystem_uuid: str) -> None:
         """Look at a filesystem soon, at its inodes as well."""
-        if self._polling is not None and filesystem_uuid in self._polls:
+        if self._polling is not None and any(
+            filesystem.type == "xfs" for filesystem in self.watch.filesystems.with_uuid(filesystem_uuid)
+        ):
             self._poked.add(filesystem_uuid)
             self._polling.poke(filesystem_uuid)
 
