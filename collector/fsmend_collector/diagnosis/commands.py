@@ -21,6 +21,10 @@ FINAL_STATES = frozenset(
         command_pb2.COMMAND_STATE_UNKNOWN,
     }
 )
+_STATES = {number: name.removeprefix("COMMAND_STATE_").lower() for name, number in command_pb2.CommandState.items()}
+_VERDICTS = {
+    number: name.removeprefix("VERDICT_").lower().replace("_", " ") for name, number in command_pb2.Verdict.items()
+}
 _GOOD = frozenset({command_pb2.VERDICT_HEALED, command_pb2.VERDICT_CLEAN})
 _BAD = frozenset({command_pb2.VERDICT_NOT_HEALED, command_pb2.VERDICT_OFFLINE_NEEDED})
 
@@ -173,8 +177,7 @@ def _unhealed(hold: Hold, target: command_pb2.Target, text: str, left: int, time
 
 def _result_text(update: command_pb2.CommandUpdate, hold: Hold) -> str:
     """Say in one line what a command came to, with the readings before and after it."""
-    state = command_pb2.CommandState.Name(update.state).removeprefix("COMMAND_STATE_").lower()
-    verdict = command_pb2.Verdict.Name(update.result.verdict).removeprefix("VERDICT_").lower().replace("_", " ")
+    state, verdict = _STATES[update.state], _VERDICTS.get(update.result.verdict, str(update.result.verdict))
     words = [state if update.result.verdict == command_pb2.VERDICT_UNSPECIFIED else f"{state}, {verdict}"]
     scrubs = update.result.scrubs
     if scrubs:

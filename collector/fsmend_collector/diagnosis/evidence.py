@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from fsmend_proto.v1 import event_pb2
 
+_LARGEST_ERRNO = 4_095  # MAX_ERRNO, linux/err.h
+_SCOPES = {number: name.removeprefix("XFS_SCOPE_").lower() for name, number in event_pb2.XfsScope.items()}
 _CORRUPTION_KINDS = (event_pb2.EVENT_KIND_FS_DATA_CORRUPTION, event_pb2.EVENT_KIND_FS_METADATA_CORRUPTION)
 
 
@@ -107,7 +109,8 @@ class Evidence:
             clock_offset_ns: collector's wall clock minus the host's; added to the event's wall time.
         """
         code = _code_location(event)
-        wall_ns = event.clocks.wall_ns + clock_offset_ns if event.clocks.wall_ns else received_ns
+        # Nothing is received before it happens: a clock that runs ahead of its known offset must not outrun all proof.
+        wall_ns = min(event.clocks.wall_ns + clock_offset_ns, received_ns) if event.clocks.wall_ns else received_ns
         has_sectors = event.HasField("sectors")
         detail = event.WhichOneof("detail")
         return cls(
@@ -115,7 +118,7 @@ class Evidence:
             agent_id=agent_id,
             host_name=host_name,
             kind=event.kind,
-            severity=event.severity,
+            severity=min(event.severity, event_pb2.SEVERITY_CRITICAL),
             source=event.source,
             time_ns=max(wall_ns, 1),
             received_ns=received_ns,
@@ -132,7 +135,7 @@ class Evidence:
             path=event.inode.path,
             function=code[0],
             line=code[1],
-            errno=abs(event.errno),
+            errno=min(abs(event.errno), _LARGEST_ERRNO),
             sector=event.sectors.start if has_sectors else None,
             sector_count=event.sectors.count if has_sectors else 0,
             signature=event.signature,
@@ -144,7 +147,7 @@ class Evidence:
             subject=event.source_state.name,
             before_agent=event.ext4_counters.before_agent or event.btrfs_device.before_agent,
             reading=_reading(event),
-            since_ns=event.ext4_counters.first.time_seconds * 1_000_000_000,
+            since_ns=min(event.ext4_counters.first.time_seconds * 1_000_000_000, received_ns),
             sick=_sick(event),
             scope=_scope(event),
             passed=event.smart.passed if detail == "smart" else None,
@@ -211,5 +214,5 @@ def _scope(event: event_pb2.Event) -> str:
     """Name the part that `sick` speaks of."""
     if event.WhichOneof("detail") != "xfs_health":
         return ""
-    scope = event_pb2.XfsScope.Name(event.xfs_health.scope).removeprefix("XFS_SCOPE_").lower()
+    scope = _SCOPES.get(event.xfs_health.scope, str(event.xfs_health.scope))
     return f"{scope} {event.inode.ino or event.xfs_health.number}"

@@ -32,9 +32,9 @@ class IncidentChange:
     evidence_ids: tuple[str, ...] = ()
 
 
-def shown(raw: bytes) -> str:
-    """Return a kernel name as text that is safe to show: what is no printable character is escaped."""
-    text = raw.decode("utf-8", "backslashreplace")
+def shown(raw: bytes | str) -> str:
+    """Return what came from a host as text that is safe to show: what is no printable character is escaped."""
+    text = raw if isinstance(raw, str) else raw.decode("utf-8", "backslashreplace")
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
@@ -64,7 +64,7 @@ def incident_of(fault: Fault, beneath: Fault | None, consequences: list[Fault]) 
         locations=fault.places.count(),
         evidence=tally.evidence,
         evidence_count=tally.evidence_count,
-        summary=_summary(fault, beneath),
+        summary=shown(_summary(fault, beneath)),
         recommendation=fault.code.action,
         muted_until_ns=fault.muted_until_ns,
         sources=sorted(tally.sources),

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from fsmend_collector.diagnosis.evidence import Evidence
 from fsmend_proto.v1 import event_pb2, record_pb2
 
+_REASONS = {number: name.removeprefix("GAP_REASON_").lower() for name, number in record_pb2.GapReason.items()}
+
 
 @dataclass(slots=True)
 class AgentWatch:
@@ -46,7 +48,7 @@ def silence(agent_id: str, watch: AgentWatch, now_ns: int) -> Evidence:
 
 def loss(gap: record_pb2.Gap, agent_id: str, host_name: str, gap_id: str, now_ns: int) -> Evidence:
     """Return the evidence that telemetry was lost."""
-    reason = record_pb2.GapReason.Name(gap.reason).removeprefix("GAP_REASON_").lower()
+    reason = _REASONS.get(gap.reason, str(gap.reason))
     clocks = f"{gap.clocks.boot_id}:{gap.clocks.boot_ns}"
     return Evidence(
         event_id=gap_id or f"gap:{agent_id}:{reason}:{gap.from_sequence}:{gap.to_sequence}:{gap.source}:{clocks}",

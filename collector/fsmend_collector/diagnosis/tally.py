@@ -13,6 +13,7 @@ from fsmend_proto.v1 import event_pb2
 
 EVIDENCE_LISTED = 100
 _SEEN_KEPT = 100_000
+_LARGEST_COUNT = 2**63 - 1  # what every store can hold, whatever an agent claims
 
 TEXT_FIELDS = ("host_name", "filesystem_type", "filesystem_device", "device_name")
 
@@ -109,7 +110,7 @@ class Tally:
     def occurrences(self) -> int:
         """Count the errors: every source counts the same ones, so the largest count is the number."""
         totals = [sum(self._readings[counter].values()) for counter in self._read_before]
-        return max(self.base + max(self.counts.values(), default=0), *totals, 0)
+        return min(max(self.base + max(self.counts.values(), default=0), *totals, 0), _LARGEST_COUNT)
 
     @property
     def evidence(self) -> list[str]:

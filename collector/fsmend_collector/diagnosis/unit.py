@@ -8,8 +8,9 @@ give the identical set of incidents that are not merged: ids, codes, counts, pla
 
 What is not. `opened_ns`, `updated_ns` and the timeline tell what the collector knew when. Beyond the bounds (100,000
 event ids a fault for duplicates, 4,096 places of each sort) counts stay exact for new events and detail is cut. Names
-must mean the same unit throughout the window where an event carries nothing but a name. After a restart the counts of
-the sources begin anew on top of the stored count. Proofs that only the clock or an
+must mean the same unit throughout the window where an event carries nothing but a name. Reports on a command come in
+the order of the agent's spool, between its events. After a restart the counts of the sources begin anew on top of the
+stored count, and findings that waited for the end of a command are in the store only. Proofs that only the clock or an
 inventory gives (counters that stood still, a device replaced) come when they come, and so may a new incident's number.
 """
 
@@ -72,9 +73,16 @@ class UnitDiagnosis:
             return self._observe_proof(evidence, now_ns)
         learnt = self._joining.learn(evidence)
         changes = self._place(evidence.agent_id, now_ns) if learnt else []
-        if self._commands.catches(evidence, fault_class, now_ns):
+        if self._commands.catches(self._identified(evidence), fault_class, now_ns):
             return changes
         return changes + self._count(evidence, fault_class, now_ns)
+
+    def _identified(self, evidence: Evidence) -> Evidence:
+        """Return the finding with its filesystem's UUID where only a name was given and the name is known."""
+        if evidence.filesystem_uuid:
+            return evidence
+        key = self._joining.key(evidence, Family.INTEGRITY)
+        return evidence if key.provisional else replace(evidence, filesystem_uuid=key.value)
 
     def _count(self, evidence: Evidence, fault_class: str, now_ns: int) -> list[IncidentChange]:
         """Count a finding against the fault that it belongs to."""
@@ -194,7 +202,7 @@ class UnitDiagnosis:
         own = command_pb2.CommandUpdate()
         own.CopyFrom(update)
         own.command_id = command_id
-        return self._command(agent_id, target, own, (time_ns, now_ns), "")
+        return self._command(agent_id, target, own, (min(time_ns, now_ns), now_ns), "")
 
     def _command(
         self,

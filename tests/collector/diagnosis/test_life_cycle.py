@@ -87,6 +87,17 @@ def test_findings_of_our_scrub_are_results_and_no_new_faults():
     assert "12801 errors reported meanwhile" in incident.resolution
 
 
+def test_finding_that_names_only_the_device_belongs_to_our_scrub_too():
+    diagnosis = corrupt_btrfs()
+    feed(diagnosis, [btrfs("FS_DATA_CORRUPTION", 1, device_name="loop0", device_id="loop:0", devid=0)])
+    run(diagnosis, update("RUNNING"), 10)
+    nameless = btrfs("FS_CORRECTED", 12, filesystem_uuid="", device_id="", device_name="", devid=0, count=500)
+    assert feed(diagnosis, [nameless]) == []
+    run(diagnosis, update("SUCCEEDED", "HEALED"), 20)
+    assert state_name(only(diagnosis)) == "resolved"
+    assert only(diagnosis).occurrences == 13
+
+
 def test_findings_of_a_scrub_that_failed_are_faults_after_all():
     diagnosis = engine()
     run(diagnosis, update("RUNNING"), 10)
