@@ -38,7 +38,7 @@ async def run_both(config: Path, captured: Path | None = None) -> int:
 async def _keep(*arguments: str) -> None:
     """Run one child again and again; end it when cancelled."""
     while True:
-        child = await asyncio.create_subprocess_exec(sys.executable, "-m", "fsmend_agent", *arguments)
+        child = await asyncio.create_subprocess_exec(sys.executable, "-OO", "-m", "fsmend_agent", *arguments)
         try:
             status = await child.wait()
         except asyncio.CancelledError:

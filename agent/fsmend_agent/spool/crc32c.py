@@ -31,9 +31,10 @@ def _remainder(value: int) -> int:
 def _table_of_words() -> "array[int]":
     """Return the remainders of all 65,536 two-byte messages (256 KiB)."""
     table = [_remainder(byte) for byte in range(256)]
-    return array(
-        "I", [table[(word >> 8) ^ (table[word & 255] & 255)] ^ (table[word & 255] >> 8) for word in range(65536)]
-    )
+    words = array("I")
+    for word in range(65536):  # one by one: a list of them all would leave 2 MiB behind
+        words.append(table[(word >> 8) ^ (table[word & 255] & 255)] ^ (table[word & 255] >> 8))
+    return words
 
 
 _WORDS = _table_of_words()
