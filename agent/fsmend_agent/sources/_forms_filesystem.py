@@ -91,7 +91,7 @@ EXT4: tuple[Form, ...] = (
 )
 
 _XFS = rb"XFS \((?P<fs>[^)]+)\): "
-_XFS_PLACE = rb"(?P<function>[^\s+]+)\+\S+(?: \[\w+\])?"
+_XFS_PLACE = rb"(?P<function>[^\s+]+)\+[^\s,]+(?: \[\w+\])?"
 
 XFS: tuple[Form, ...] = (
     form(

@@ -1,8 +1,8 @@
 """Poll the health of one XFS in bounded portions, and say what changed.
 
-Measured on 6.18: FSGEOMETRY's masks say nothing of allocation groups or inodes, so they do not summarise them; the
-group bit `inodes` is set only when a sick inode leaves the cache. So every look asks for the filesystem's masks and the
-next groups in turn, and inodes are walked (bulkstat) only after a sign of trouble: a poke, or a group that became sick.
+Measured on 6.18: neither FSGEOMETRY's masks nor the group bit `inodes` tell of a sick inode in the cache, so there is no
+summary to ask first. So every look asks for the filesystem's masks and the next groups in turn, and inodes are walked
+(bulkstat) only after a sign of trouble: a poke, or a group that became sick.
 
 A bit that is clear means healthy only when it was checked: an inode that leaves the cache forgets that it was sick.
 """

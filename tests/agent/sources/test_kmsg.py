@@ -181,6 +181,14 @@ def test_a_btrfs_of_two_devices_names_only_the_device_at_fault(source):
     assert (fixed.device.name, fixed.sectors.start, fixed.filesystem.device_name) == ("loop1", 131200, "loop0")
 
 
+@pytest.mark.parametrize("module", [b"", b" [xfs]"])
+def test_both_kinds_of_xfs_corruption_name_the_block(source, module):
+    for kind in (b"corruption", b"CRC error"):
+        line = b"XFS (vda): Metadata %s detected at xfs_dir3_data_reada_verify+0x25/0x70%s, xfs_dir3_data_reada block 0x78 "
+        event = read(source, line % (kind, module))
+        assert (event.sectors.start, event.kernel_log.fields["structure"]) == (0x78, "xfs_dir3_data_reada")
+
+
 def test_a_scrub_that_was_cancelled_says_so(source):
     event = read(source, b"BTRFS info (device loop0): scrub: not finished on devid 2 with status: -125", priority=6)
     assert (event.scrub.state, event.scrub.devid, event.scrub.status) == (pb.SCRUB_STATE_ABORTED, 2, -125)
