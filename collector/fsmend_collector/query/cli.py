@@ -15,7 +15,7 @@ from fsmend_collector.query.contexts import CollectorContext, default_file, load
 # verb: (module, function, one line of help)
 VERBS = {
     "health": ("health", "health", "Say whether the fleet is well, and what is wrong."),
-    "get": ("get", "get", "List objects of one kind."),
+    "get": ("get", "get", "List objects of one KIND, newest or worst first."),
     "describe": ("describe", "describe", "Show everything about one object."),
     "events": ("events", "events", "Show events, and follow them."),
     "repair": ("repair", "repair", "Order, watch and cancel repairs."),

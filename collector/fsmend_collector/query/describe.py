@@ -21,7 +21,9 @@ from fsmend_proto.v1 import query_pb2 as pb
 @click.option("--events", "events", type=click.IntRange(0, 1000), default=20, show_default=True, help="Newest so many.")
 @output_option("table", "json", "jsonl", "yaml")
 def describe(kind: Kind, id: str, host: str, events: int, output: str) -> None:  # noqa: A002  the word of the help
-    """Show everything about one object: for an incident its unit, places, evidence, timeline, commands and results.
+    """Show everything about one object.
+
+    For an incident: its unit, places, evidence, timeline, commands with their results, and what to do.
 
     ID may be a unique prefix; a host's name; a filesystem's HOST:/MOUNT; a device's kernel name.
     """

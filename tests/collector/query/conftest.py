@@ -13,6 +13,8 @@ import click.testing
 import grpc
 import pytest
 import yaml
+from sqlalchemy import insert
+
 from fsmend_collector.dispatch import Dispatch
 from fsmend_collector.feed import Feed
 from fsmend_collector.ingest import Ingest
@@ -28,7 +30,6 @@ from fsmend_collector.store.migrate import migrate
 from fsmend_collector.store.schema import agents, incidents
 from fsmend_proto.v1 import event_pb2, incident_pb2, inventory_pb2, link_pb2, record_pb2
 from fsmend_proto.v1.query_pb2_grpc import add_QueryServicer_to_server
-from sqlalchemy import insert
 
 UUID = "6f2c1f0e-1111-4222-8333-444455556666"
 UUID_XFS = "6f2c9999-1111-4222-8333-444455556666"

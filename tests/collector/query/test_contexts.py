@@ -2,6 +2,7 @@
 
 import click.testing
 import pytest
+
 from fsmend_collector.query.cli import main
 from fsmend_collector.query.contexts import load_context
 from fsmend_collector.query.errors import QueryError

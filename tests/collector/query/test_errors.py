@@ -4,6 +4,7 @@ import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from fsmend_collector.pki.authority import Authority
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+
 from fsmend_collector.query.client import Client
 from fsmend_collector.query.contexts import load_context
 from fsmend_proto.v1 import query_pb2 as pb

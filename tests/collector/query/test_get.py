@@ -5,6 +5,7 @@ import re
 
 import pytest
 import yaml
+
 from fsmend_collector.query.client import Client
 from fsmend_collector.query.contexts import load_context
 from fsmend_collector.query.errors import QueryError

@@ -1,15 +1,17 @@
 """Text that comes from a host can do nothing to a terminal, and keeps the shape of every output."""
 
+import base64
 import json
 import unicodedata
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fsmend_collector.query.kinds import KINDS
 from fsmend_collector.query.render.escape import cut, escape_json, visible, width
 from fsmend_proto.v1 import command_pb2, event_pb2, incident_pb2, inventory_pb2, record_pb2
-from hypothesis import given
-from hypothesis import strategies as st
 
 EVIL = "\x1b]0;owned\x07\x1b[2Jx\ny\r\u202etxt.exe\u2028\x9b31m\u200b"
 EVIL_BYTES = EVIL.encode() + b"\xff\xfe\\"
@@ -112,8 +114,6 @@ def test_json_keeps_the_exact_text_and_the_exact_bytes(fsmend, collector, make):
     event = json.loads(fsmend("get", "events", "-o", "jsonl").stdout)["event"]
     assert event["message"] == EVIL
     assert event["inode"]["path"].startswith(EVIL)
-    import base64
-
     assert base64.b64decode(event["inode"]["path_base64"]) == EVIL_BYTES
 
 
