@@ -1,35 +1,12 @@
 """Real Ed25519 signatures, checked by the real openssl."""
 
-import subprocess
-
 import pytest
+from agent.signing import Signer
 
 from fsmend_agent.signature import OPENSSL, canonical, missing, verify
 from fsmend_proto.v1 import command_pb2 as pb
 
 pytestmark = pytest.mark.skipif(not OPENSSL.exists(), reason="needs openssl")
-
-
-def openssl(*arguments):
-    return subprocess.run([OPENSSL, *map(str, arguments)], check=True, capture_output=True).stdout
-
-
-class Signer:
-    """A key pair in a folder."""
-
-    def __init__(self, folder):
-        folder.mkdir()
-        self.folder = folder
-        self.secret = folder / "secret.pem"
-        openssl("genpkey", "-algorithm", "ed25519", "-out", self.secret)
-        self.public = openssl("pkey", "-in", self.secret, "-pubout", "-outform", "DER")[-32:]
-
-    def sign(self, command, name="ada"):
-        message, signature = self.folder / "message", self.folder / "signature"
-        message.write_bytes(canonical(command))
-        openssl("pkeyutl", "-sign", "-rawin", "-inkey", self.secret, "-in", message, "-out", signature)
-        command.signature, command.signer = signature.read_bytes(), name
-        return command
 
 
 @pytest.fixture(scope="module")

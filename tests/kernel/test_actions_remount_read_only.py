@@ -1,11 +1,16 @@
 """Containment of real filesystems, of the right ones only."""
 
+import base64
 import os
+import time
 
 import pytest
+from agent.signing import Signer
 from kernel.commanding import Host
 from kernel.loopfs import MIB, run
 
+from fsmend_agent.policy import load
+from fsmend_agent.signature import OPENSSL
 from fsmend_proto.v1 import command_pb2 as pb
 
 pytestmark = pytest.mark.kernel
@@ -113,3 +118,32 @@ async def test_what_lies_under_another_mount_is_reached_by_its_other_mount(ext4_
     (mount_point / "file").write_text("the tmpfs is another filesystem")
     with pytest.raises(OSError, match="Read-only"):
         (second / "file").write_text("x")
+
+
+@pytest.mark.skipif(not OPENSSL.exists(), reason="needs openssl")
+async def test_by_default_only_an_operators_signature_contains(ext4_fs, tmp_path):
+    mount_point = ext4_fs.mount()
+    host = Host(tmp_path, mount_point, policy=load(tmp_path / "no policy"))
+    unsigned = await host.run(host.command(mount_point, **REMOUNT))
+    assert (unsigned.state, unsigned.refusal) == (pb.COMMAND_STATE_REFUSED, pb.REFUSAL_CODE_SIGNATURE)
+
+    ada, eve = Signer(tmp_path / "ada"), Signer(tmp_path / "eve")
+    host = Host(tmp_path, mount_point, policy=signers_policy(tmp_path, ada))
+    host.executor.set_clock(0, 1000)
+
+    def order():
+        command = host.command(mount_point, not_after_wall_ns=time.time_ns() + 60 * 10**9, **REMOUNT)
+        command.target.boot_id = host.clock.boot_id
+        return command
+
+    forged = await host.run(eve.sign(order()))
+    assert (forged.state, forged.refusal) == (pb.COMMAND_STATE_REFUSED, pb.REFUSAL_CODE_SIGNATURE)
+    (mount_point / "file").write_text("still writable")
+    end = await host.run(ada.sign(order()))
+    assert end.state == pb.COMMAND_STATE_SUCCEEDED, end
+
+
+def signers_policy(folder, signer):
+    path = folder / "policy.toml"
+    path.write_text(f'[signers]\nada = "{base64.b64encode(signer.public).decode()}"\n')
+    return load(path)

@@ -1,0 +1,147 @@
+"""One device's part of a scrub: every end is an outcome, and a limit is put back."""
+
+import errno
+from uuid import UUID
+
+import pytest
+
+from fsmend_agent import btrfs_scrub
+from fsmend_agent.btrfs_scrub import DeviceScrub, ScrubSpeed
+from fsmend_agent.kernel import btrfs
+from fsmend_proto.v1 import command_pb2 as pb
+
+
+def progress(**fields):
+    names = btrfs.ScrubProgress.__dataclass_fields__
+    return btrfs.ScrubProgress(**{name: fields.get(name, 0) for name in names})
+
+
+def device(path=b"/dev/sda", used=1000, total=4000):
+    return btrfs.DeviceInfo(2, UUID(int=1), used, total, path)
+
+
+def stopped(number, **fields):
+    error = btrfs.ScrubStopped(number, "stopped")
+    error.progress = progress(**fields)
+    return error
+
+
+@pytest.fixture
+def kernel(monkeypatch):
+    """Let the kernel answer a scrub with this, or raise it."""
+
+    def answer(what, running=None):
+        def scrub(fd, devid, **how):
+            if isinstance(what, OSError):
+                raise what
+            return what
+
+        monkeypatch.setattr(btrfs_scrub.btrfs, "scrub", scrub)
+        monkeypatch.setattr(btrfs_scrub.btrfs, "scrub_progress", lambda fd, devid: running)
+        monkeypatch.setattr(btrfs_scrub.syscall, "ioprio_set", lambda *_: None)
+
+    return answer
+
+
+def test_the_counts_add_up(kernel):
+    kernel(
+        progress(
+            data_bytes_scrubbed=5,
+            tree_bytes_scrubbed=6,
+            read_errors=1,
+            csum_errors=2,
+            verify_errors=3,
+            super_errors=4,
+            corrected_errors=7,
+            uncorrectable_errors=8,
+            last_physical=9,
+        )
+    )
+    scrub = DeviceScrub(0, device(), pb.ScrubBtrfs())
+    scrub.run()
+    outcome = scrub.outcome
+    assert (outcome.devid, outcome.bytes, outcome.errors_found) == (2, 11, 10)
+    assert (outcome.errors_corrected, outcome.errors_uncorrectable, outcome.last_physical) == (7, 8, 9)
+    assert outcome.counters["super_errors"] == 4
+    assert (outcome.errno, scrub.done, scrub.never_began) == (0, True, False)
+
+
+def test_a_read_only_scrub_corrects_nothing_whatever_the_kernel_counts(kernel):
+    kernel(progress(csum_errors=2, corrected_errors=2))
+    scrub = DeviceScrub(0, device(), pb.ScrubBtrfs(read_only=True))
+    scrub.run()
+    assert (scrub.outcome.errors_found, scrub.outcome.errors_corrected) == (2, 0)
+
+
+def test_a_stopped_scrub_keeps_what_it_did(kernel):
+    kernel(stopped(errno.ECANCELED, data_bytes_scrubbed=5, last_physical=77))
+    scrub = DeviceScrub(0, device(), pb.ScrubBtrfs())
+    scrub.run()
+    assert (scrub.outcome.errno, scrub.outcome.bytes, scrub.outcome.last_physical) == (errno.ECANCELED, 5, 77)
+    assert not scrub.never_began
+
+
+@pytest.mark.parametrize("number", [errno.EINPROGRESS, errno.EROFS, errno.ENODEV])
+def test_a_scrub_that_never_began_says_so(kernel, number):
+    kernel(OSError(number, "no"))
+    scrub = DeviceScrub(0, device(), pb.ScrubBtrfs())
+    scrub.run()
+    assert (scrub.outcome.errno, scrub.never_began, scrub.done) == (number, True, True)
+
+
+def test_a_missing_device_is_not_even_tried(kernel):
+    kernel(progress(csum_errors=1))
+    scrub = DeviceScrub(0, device(path=b""), pb.ScrubBtrfs())
+    scrub.run()
+    assert (scrub.outcome.errno, scrub.outcome.errors_found) == (errno.ENODEV, 0)
+
+
+def test_an_old_answer_never_replaces_the_last_one(kernel):
+    kernel(progress(data_bytes_scrubbed=100), running=progress(data_bytes_scrubbed=50))
+    scrub = DeviceScrub(0, device(), pb.ScrubBtrfs())
+    scrub.poll()
+    assert scrub.outcome.bytes == 50
+    scrub.run()
+    scrub.done = False  # as a poll that began before the end sees it
+    scrub.poll()
+    assert scrub.outcome.bytes == 100
+
+
+@pytest.mark.parametrize(("start", "expected"), [(0, 1000), (1000, 750), (4000, 0), (9000, 0)])
+def test_what_is_expected_shrinks_with_the_start(start, expected):
+    assert DeviceScrub(0, device(), pb.ScrubBtrfs(start_byte=start)).bytes_expected == expected
+
+
+@pytest.fixture
+def limit_file(tmp_path):
+    path = tmp_path / "u/devinfo/2/scrub_speed_max"
+    path.parent.mkdir(parents=True)
+    path.write_text("123\n")
+    return path
+
+
+def test_a_limit_is_set_and_put_back(limit_file, tmp_path):
+    speed = ScrubSpeed(tmp_path, "u", 2)
+    speed.limit(4096)
+    assert limit_file.read_text() == "4096"
+    speed.restore()
+    assert limit_file.read_text() == "123"
+
+
+def test_a_limit_that_somebody_else_set_meanwhile_stays(limit_file, tmp_path):
+    speed = ScrubSpeed(tmp_path, "u", 2)
+    speed.limit(4096)
+    limit_file.write_text("7\n")
+    speed.restore()
+    assert limit_file.read_text() == "7\n"
+
+
+def test_no_limit_asked_or_none_in_this_kernel_changes_nothing(limit_file, tmp_path):
+    speed = ScrubSpeed(tmp_path, "u", 2)
+    speed.limit(0)
+    speed.restore()
+    assert limit_file.read_text() == "123\n"
+    other = ScrubSpeed(tmp_path, "u", 3)
+    other.limit(5)
+    other.restore()
+    assert not (tmp_path / "u/devinfo/3").exists()
