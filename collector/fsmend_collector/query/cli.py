@@ -17,7 +17,7 @@ VERBS = {
     "health": ("health", "health", "Say whether the fleet is well, and what is wrong."),
     "get": ("get", "get", "List objects of one KIND, newest or worst first."),
     "describe": ("describe", "describe", "Show everything about one object."),
-    "events": ("events", "events", "Show events, and follow them."),
+    "events": ("events", "events", "Show events, the newest last, and follow them."),
     "repair": ("repair", "repair", "Order, watch and cancel repairs."),
     "token": ("token", "token", "Make and list join tokens."),
     "completion": ("completion", "completion", "Print the completion script of a shell."),

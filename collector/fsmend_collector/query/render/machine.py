@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-import yaml
 from google.protobuf.message import Message
 
 from fsmend_collector.query.kinds import BY_SINGULAR, body, identity
@@ -36,6 +35,8 @@ def list_document(title: str, found: Iterable[pb.Object], *, more: bool) -> dict
 def to_text(output: str, content: dict[str, Any]) -> str:
     """Write one document as `json` (indented), `jsonl` (one line) or `yaml`, without the last newline."""
     if output == "yaml":
+        import yaml  # noqa: PLC0415  slow to import, and the other formats need none
+
         return "---\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=False, width=100).rstrip("\n")
     return escape_json(json.dumps(content, ensure_ascii=False, indent=2 if output == "json" else None))
 
