@@ -19,7 +19,7 @@ class Evidence:
         received_ns: when the collector received it, wall clock of the collector.
         count: occurrences that it stands for, at least 1.
         signature: what the agent coalesces by; the location of last resort.
-        form: name of the kernel log line's form; part of the counting key, because one error may write two lines.
+        form: name of the kernel log line's form; one error may write a line of each of several forms.
         devid: btrfs device number, 0: none.
         before_agent: the errors are older than the agent's watch.
         reading: total of a kernel counter (ext4) or of the counters of one device (btrfs); None: no counter reading.
@@ -28,6 +28,7 @@ class Evidence:
         passed: a device's own verdict (SMART), None when it gave none.
         others_unknown: more inodes are concerned than `ino` names.
         subject: name of the source that a source state is about.
+        last_ns: when the last occurrence was, when there are several; 0: as `time_ns`.
         since_ns: date of the first of the errors from before the agent, by the host's clock; 0: unknown.
     """
 
@@ -68,6 +69,7 @@ class Evidence:
     others_unknown: bool = False
     subject: str = ""
     since_ns: int = 0
+    last_ns: int = 0
 
     @property
     def location(self) -> str:
@@ -84,9 +86,9 @@ class Evidence:
         return ""
 
     @property
-    def counter(self) -> str:
-        """Name the stream of counts that this event adds to: each counts the same errors once."""
-        return f"{self.source}/{self.form}" if self.form else self.source
+    def latest_ns(self) -> int:
+        """Return when the last of the occurrences was, at least `time_ns`."""
+        return max(self.last_ns, self.time_ns)
 
     @classmethod
     def of(
@@ -147,6 +149,7 @@ class Evidence:
             subject=event.source_state.name,
             before_agent=event.ext4_counters.before_agent or event.btrfs_device.before_agent,
             reading=_reading(event),
+            last_ns=min(event.last.wall_ns + clock_offset_ns, received_ns) if event.last.wall_ns else 0,
             since_ns=min(event.ext4_counters.first.time_seconds * 1_000_000_000, received_ns),
             sick=_sick(event),
             scope=_scope(event),

@@ -66,7 +66,7 @@ class Fault:
         self.tally.add(evidence)
         self.places.add(evidence)
         self.take_scope(evidence)
-        self.latest[fault_class] = max(self.latest.get(fault_class, 0), evidence.time_ns)
+        self.latest[fault_class] = max(self.latest.get(fault_class, 0), evidence.latest_ns)
         return True
 
     def _crosses(self, evidence: Evidence, fault_class: str) -> bool:

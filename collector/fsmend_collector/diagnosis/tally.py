@@ -31,7 +31,7 @@ class Tally:
         self.evidence_count = 0
         self.onset_ns = 0
         self.latest_ns = 0
-        self.counts: Counter[str] = Counter()
+        self._counts: dict[str, Counter[str]] = {}
         self._readings: dict[str, dict[int, int]] = {}
         self._read_before: set[str] = set()
         self.sources: set[str] = set()
@@ -54,7 +54,7 @@ class Tally:
         self._count(evidence)
         onset_ns = evidence.since_ns if evidence.before_agent and evidence.since_ns else evidence.time_ns
         self.onset_ns = min(self.onset_ns or onset_ns, onset_ns)
-        self.latest_ns = max(self.latest_ns, evidence.time_ns)
+        self.latest_ns = max(self.latest_ns, evidence.latest_ns)
         self.sources.add(evidence.source)
         if evidence.errno:
             self.errnos.add(evidence.errno)
@@ -65,12 +65,12 @@ class Tally:
     def _count(self, evidence: Evidence) -> None:
         """Count by source. A reading from before the agent is a total: an agent that starts twice reports it twice."""
         if evidence.reading is not None:
-            totals = self._readings.setdefault(evidence.counter, {})
+            totals = self._readings.setdefault(evidence.source, {})
             totals[evidence.devid] = max(totals.get(evidence.devid, 0), evidence.reading)
         if evidence.before_agent and evidence.reading is not None:
-            self._read_before.add(evidence.counter)
+            self._read_before.add(evidence.source)
         else:
-            self.counts[evidence.counter] += evidence.count
+            self._counts.setdefault(evidence.source, Counter())[evidence.form] += evidence.count
 
     def _take_names(self, evidence: Evidence) -> None:
         for name in TEXT_FIELDS:
@@ -109,8 +109,9 @@ class Tally:
     @property
     def occurrences(self) -> int:
         """Count the errors: every source counts the same ones, so the largest count is the number."""
-        totals = [sum(self._readings[counter].values()) for counter in self._read_before]
-        return min(max(self.base + max(self.counts.values(), default=0), *totals, 0), _LARGEST_COUNT)
+        totals = [sum(self._readings[source].values()) for source in self._read_before]
+        counted = [_errors(forms) for forms in self._counts.values()]
+        return min(max(self.base + max(counted, default=0), *totals, 0), _LARGEST_COUNT)
 
     @property
     def evidence(self) -> list[str]:
@@ -134,3 +135,12 @@ class Tally:
             kept = {key: value for key, value in self._seen.items() if value >= before}
             drop = max(len(kept) - _SEEN_KEPT // 2, 0)
             self._seen = dict(list(kept.items())[drop:])
+
+
+def _errors(forms: Counter[str]) -> int:
+    """Return how many errors one source counted.
+
+    One error may write a line of each of several forms, so the largest form counts. What an agent folded in a storm
+    names no form any more, and is of errors that no other event of that source stands for.
+    """
+    return forms[""] + max((count for form, count in forms.items() if form), default=0)

@@ -103,7 +103,7 @@ class UnitDiagnosis:
         waiting = self._unplaced.setdefault(key, {})
         name = evidence.event_id
         if len(waiting) >= _UNPLACED_KEPT:
-            name = f"{evidence.kind} {evidence.counter}"
+            name = f"{evidence.kind} {evidence.source} {evidence.form}"
             if name in waiting:
                 evidence = replace(waiting[name], count=waiting[name].count + evidence.count)
         waiting[name] = evidence
@@ -150,6 +150,8 @@ class UnitDiagnosis:
         key = self._joining.key(evidence, family)
         # Only a word on health is kept for errors that arrive after it: mounts and readings are too many to keep.
         fault = self._ledger.obtain(key) if proof is Proof.FS_HEALTHY else self._ledger.get(key)
+        if proof is Proof.DEVICE_RETURNED and evidence.devid and fault is None:
+            fault = self._missing(evidence)
         if fault is None:
             return []
         if evidence.scope and proof is Proof.FS_HEALTHY:
@@ -157,6 +159,14 @@ class UnitDiagnosis:
         else:
             fault.prove(proof, evidence.time_ns, f"{proof.value}: {evidence.message or evidence.source}")
         return self._ledger.tell(fault, now_ns)
+
+    def _missing(self, evidence: Evidence) -> Fault | None:
+        """Return the fault of a btrfs device that went missing without telling its identity."""
+        for fault in self._ledger.of_agent(evidence.agent_id):
+            known = fault.key.family == Family.DEVICE.value and set(fault.tally.devids) == {evidence.devid}
+            if known and evidence.filesystem_uuid in fault.tally.filesystems:
+                return fault
+        return None
 
     def note_command(
         self,
@@ -188,6 +198,7 @@ class UnitDiagnosis:
         update: command_pb2.CommandUpdate,
         time_ns: int,
         now_ns: int,
+        action: str = "",
     ) -> list[IncidentChange]:
         """Take an agent's report on a command.
 
@@ -198,11 +209,12 @@ class UnitDiagnosis:
             update: the report.
             time_ns: when it happened, collector's wall clock (host's clock plus offset).
             now_ns: collector's wall clock.
+            action: as for `note_command`; not needed where that was called.
         """
         own = command_pb2.CommandUpdate()
         own.CopyFrom(update)
         own.command_id = command_id
-        return self._command(agent_id, target, own, (min(time_ns, now_ns), now_ns), "")
+        return self._command(agent_id, target, own, (min(time_ns, now_ns), now_ns), action)
 
     def _command(
         self,

@@ -23,6 +23,13 @@ def test_time_is_on_the_collectors_clock():
     assert of(event, -5_000).time_ns == 1
 
 
+def test_folded_event_says_when_its_last_occurrence_was():
+    event = event_pb2.Event(count=9, clocks=event_pb2.Clocks(wall_ns=1_000), last=event_pb2.Clocks(wall_ns=2_000))
+    assert (of(event).time_ns, of(event).latest_ns) == (1_000, 2_000)
+    event.ClearField("last")
+    assert of(event).latest_ns == 1_000
+
+
 def test_ext4_counters_count_by_their_difference():
     event = event_pb2.Event(kind=event_pb2.EVENT_KIND_FS_ERROR, count=1)
     event.ext4_counters.errors_count, event.ext4_counters.new_errors = 9, 4
@@ -48,7 +55,7 @@ def test_code_location_comes_from_trace_and_kernel_log():
     event.ext4_error.function, event.ext4_error.line = "ext4_lookup", 1787
     assert (of(event).function, of(event).line) == ("ext4_lookup", 1787)
     event.kernel_log.function, event.kernel_log.line, event.kernel_log.form = "ext4_iget", 5, "ext4_error"
-    assert (of(event).function, of(event).line, of(event).counter) == ("ext4_iget", 5, "/ext4_error")
+    assert (of(event).function, of(event).line, of(event).form) == ("ext4_iget", 5, "ext4_error")
 
 
 def test_location_is_the_most_exact_that_the_event_gives():

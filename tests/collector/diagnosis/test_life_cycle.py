@@ -122,6 +122,23 @@ def test_error_after_the_proof_reopens_the_same_incident():
     assert change.incident.resolved_ns == 0
 
 
+def test_proof_must_be_newer_than_the_last_of_folded_errors():
+    diagnosis = engine()
+    feed(diagnosis, [btrfs("FS_DATA_CORRUPTION", 0, count=9, last_ns=START + 30 * SECOND)])
+    run(diagnosis, update("SUCCEEDED", "HEALED"), 20)
+    assert state_name(only(diagnosis)) == "open"
+
+
+def test_missing_device_without_identity_is_proven_back_by_its_number():
+    diagnosis = engine()
+    nameless = {"device_id": "", "device_name": "", "filesystem_device": ""}
+    feed(diagnosis, [btrfs("DEVICE_GONE", 0, severity="CRITICAL", **nameless)])
+    feed(diagnosis, [btrfs("DEVICE_ADDED", 5, severity="NOTICE", devid=3)])
+    assert state_name(only(diagnosis)) == "open"
+    feed(diagnosis, [btrfs("DEVICE_ADDED", 6, severity="NOTICE")])
+    assert state_name(only(diagnosis)) == "resolved"
+
+
 def test_late_error_from_before_the_proof_does_not_reopen():
     diagnosis = corrupt_btrfs()
     run(diagnosis, update("SUCCEEDED", "HEALED"), 20)
@@ -295,3 +312,9 @@ def test_collecting_evidence_is_no_repair_and_hides_nothing():
     assert only(diagnosis).occurrences == 17
     assert only(diagnosis).severity == event_pb2.SEVERITY_ERROR
     assert only(diagnosis).state == incident_pb2.INCIDENT_STATE_OPEN
+
+
+def test_report_may_name_its_action_itself():
+    diagnosis = corrupt_btrfs()
+    diagnosis.observe_update("a1", "c1", target(), update("RUNNING"), START, START, "collect_evidence")
+    assert state_name(only(diagnosis)) == "open"
