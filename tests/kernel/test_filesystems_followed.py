@@ -55,7 +55,11 @@ async def followed(monkeypatch):
 def uuid_on(device):
     """What blkid finds; again while the superblock of a mounted filesystem is being written and its checksum is off."""
     command = ["blkid", "-p", "-s", "UUID", "-o", "value", str(device)]
-    return wait_for(lambda: subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip())
+
+    def ask():
+        return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
+
+    return wait_for(ask)
 
 
 async def test_a_mount_and_an_unmount_are_followed(followed, ext4_fs):
