@@ -1,9 +1,9 @@
 """One stream to one collector: the I/O around `protocol`.
 
 What bites in grpc.aio, and what is done about it: cancelling the await of a read or a write cancels the call, so one
-task reads and one writes for the life of the stream, and neither is ever given a timeout; an abandoned call is cancelled
-in `finally`; a write that returned is no delivery, so only acknowledgements count, and the window bounds what is under
-way.
+task reads and one writes for the life of the stream, and neither is ever given a timeout; an abandoned call is
+cancelled in `finally`; a write that returned is no delivery, so only acknowledgements count, and the window bounds what
+is under way.
 """
 
 import asyncio

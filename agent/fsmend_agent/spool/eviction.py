@@ -10,6 +10,9 @@ from fsmend_agent.spool.segment import Segment, write_segment
 from fsmend_proto.v1 import record_pb2
 from fsmend_proto.v1.event_pb2 import Clocks
 
+# How many files there may be for each segment that fits, before small ones are joined.
+_FILES_PER_SEGMENT = 2
+
 
 class Eviction:
     """Work on the closed segments of one storage.
@@ -50,10 +53,15 @@ class Eviction:
         for weight in EVICTION_ORDER:
             for segment in self._own():
                 if self.used_bytes <= bound_bytes:
-                    return
+                    break
                 if any(size for own, size in segment.bytes_by_weight.items() if own <= weight):
                     self._replace([segment], self._chosen(weight), record_pb2.GAP_REASON_SPOOL_FULL)
-            self.join_small(segment_bytes)
+            # What is left of an evicted segment is a Gap in a file of its own; they must not add up.
+            enough = self.used_bytes <= bound_bytes
+            if not enough or len(self._own()) > _FILES_PER_SEGMENT * (bound_bytes // segment_bytes + 1):
+                self.join_small(segment_bytes)
+            if enough:
+                return
 
     def expire(self, before_seconds: int) -> None:
         """Turn segments whose newest record is older than `before_seconds` (wall clock) into Gaps."""

@@ -57,7 +57,12 @@ class Reader:
             segment = _segment_with(segments, sequence)
             if segment is None:
                 break
-            taken = self._take_from(segment, sequence, room_bytes, max_records - len(frames))
+            try:
+                taken = self._take_from(segment, sequence, room_bytes, max_records - len(frames))
+            except (UnreadableSegment, OSError):
+                if frames:
+                    break  # the next call begins where it is bad, and says so
+                raise
             for frame in taken:
                 room_bytes -= len(frame.payload)
                 if (room_bytes < 0 and frames) or frame.first >= end:
@@ -83,6 +88,8 @@ class Reader:
                 frame = decode(data, 0, seed)
             if frame is None or not frame.first - segment.shift <= cursor.sequence <= frame.last - segment.shift:
                 self._cursor = None
+                if taken:
+                    break
                 raise UnreadableSegment(segment, cursor.sequence)
             offset += frame.size_bytes
             cursor.offset += frame.size_bytes

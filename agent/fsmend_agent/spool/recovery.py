@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fsmend_agent.errors import SpoolError
 from fsmend_agent.spool.files import read_bounded, remove
-from fsmend_agent.spool.frame import SEGMENT_HEADER, Frame, SegmentHeader
+from fsmend_agent.spool.frame import SEGMENT_HEADER, Damage, Frame, SegmentHeader
 from fsmend_agent.spool.gaps import WEIGHT_INVENTORY, corrupt, fill_holes
 from fsmend_agent.spool.ledger import Ledger
 from fsmend_agent.spool.segment import MAX_SEGMENT_BYTES, Segment, parse_name, write_segment
@@ -119,14 +119,16 @@ class Recovery:
             SegmentHeader.decode(read_bounded(window.path, SEGMENT_HEADER.size))
         except SpoolError as error:  # the name says the same, and every frame has a checksum of its own
             self._damage.append(f"{window.path.name}: {error}")
-        frames = window.frames()
+        items = list(window.scan())
+        frames = [item for item in items if isinstance(item, Frame)]
         size_bytes = window.path.stat().st_size
         if not frames or frames[-1].last <= ledger.durable_through:
             return None
         whole = list(fill_holes(frames, window.first, frames[-1].last, self._clocks))
         self._inventories.update(frame.first for frame in whole if frame.weight == WEIGHT_INVENTORY)
-        if len(whole) != len(frames):
-            self._damage.append(f"{window.path.name}: {len(whole) - len(frames)} damaged places")
+        damaged = sum(isinstance(item, Damage) for item in items[:-1])  # the last one may be a torn tail
+        if damaged or len(whole) != len(frames):
+            self._damage.append(f"{window.path.name}: {max(damaged, len(whole) - len(frames))} damaged places")
             return self._rewrite(window, ledger, whole)
         segment = Segment(window.path, window.epoch, window.first, window.first - 1, window.shift)
         for frame in frames:

@@ -1,0 +1,178 @@
+"""The disk under the spool fails, and works again."""
+
+import errno
+import os
+
+import pytest
+from agent.spool.spooling import Bench, counted, drain, event, limits, update
+
+from fsmend_agent.spool import ballast, segment
+from fsmend_proto.v1 import record_pb2
+
+
+class Disk:
+    """Lets writes below a directory fail with an errno."""
+
+    def __init__(self, monkeypatch, bench):
+        self.failing = {}
+        self._root = bench.root
+        real_sync, real_open = os.fdatasync, os.open
+
+        def fdatasync(descriptor):
+            self._check(os.readlink(f"/proc/self/fd/{descriptor}"))
+            real_sync(descriptor)
+
+        def open_(path, flags, mode=0o777, **more):
+            if flags & (os.O_WRONLY | os.O_RDWR):
+                self._check(os.fspath(path))
+            return real_open(path, flags, mode, **more)
+
+        monkeypatch.setattr(segment.os, "fdatasync", fdatasync)
+        monkeypatch.setattr(segment.os, "open", open_)
+
+    def _check(self, path):
+        for name, number in self.failing.items():
+            if path.startswith(str(self._root / name)):
+                raise OSError(number, os.strerror(number), path)
+
+
+@pytest.fixture
+def disk(monkeypatch, bench):
+    return Disk(monkeypatch, bench)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EROFS, errno.EUCLEAN])
+def test_a_failing_disk_is_left_for_memory_and_nothing_is_lost(bench, disk, number):
+    spool = bench.open()
+    spool.append([event("1"), event("2")])
+    disk.failing["spool"] = number
+    assert spool.append([event("3")]) == range(3, 4)
+    assert spool.append([event("4")]) == range(4, 5)
+    records = drain(spool)
+    assert [record.event.message for record in records] == ["1", "2", "3", "4"]
+    assert [record.non_durable for record in records] == [False, False, True, True]
+    assert not spool.durable
+    assert [(change.durable, change.errno) for change in bench.changes] == [(False, number)]
+
+
+def test_it_moves_back_when_the_disk_works_again(bench, disk):
+    spool = bench.open()
+    spool.append([event("1")])
+    disk.failing["spool"] = errno.EIO
+    spool.append([event("2")])
+    spool.tend()
+    assert not spool.durable
+    disk.failing.clear()
+    spool.tend()
+    assert spool.durable
+    spool.append([event("3")])
+    assert not list((bench.root / "fallback").iterdir())
+    assert [change.durable for change in bench.changes] == [False, True]
+    for spool in (spool, bench.open()):
+        records = drain(spool)
+        assert [record.event.message for record in records] == ["1", "2", "3"]
+        assert [record.non_durable for record in records] == [False, True, False]
+
+
+def test_a_restart_while_the_disk_fails_loses_nothing(bench, disk):
+    spool = bench.open()
+    spool.append([event("1")])
+    epoch = spool.epoch
+    disk.failing["spool"] = errno.EROFS
+    spool.append([event("2")])
+    spool = bench.open()
+    assert (spool.epoch, spool.durable) == (epoch, False)
+    spool.append([event("3")])
+    assert [record.event.message for record in drain(spool)] == ["1", "2", "3"]
+    disk.failing.clear()
+    spool = bench.open()
+    assert spool.durable
+    spool.append([event("4")])
+    assert [record.event.message for record in drain(bench.open())] == ["1", "2", "3", "4"]
+    assert spool.epoch == epoch
+
+
+def test_acknowledging_goes_on_while_the_disk_fails(bench, disk):
+    spool = bench.open()
+    spool.append([event("1")])
+    disk.failing["spool"] = errno.EROFS
+    for i in range(2, 200):
+        spool.append([event(str(i) + "x" * 1000)])
+        spool.ack(spool.epoch, i - 1)
+    assert len(drain(spool)) == 1
+    assert bench.open().oldest_sequence <= 199
+    assert [record.event.message[:3] for record in drain(bench.spool)][-1] == "199"
+
+
+def test_memory_is_bounded_as_well(bench, disk):
+    spool = bench.open()
+    disk.failing["spool"] = errno.EIO
+    for _ in range(40):
+        spool.append([event("x" * 1000) for _ in range(20)])
+    used = sum(path.stat().st_size for path in (bench.root / "fallback").glob("*.segment"))
+    assert used <= bench.limits.fallback_max_bytes
+    assert counted(drain(spool)) == 800
+
+
+def test_a_full_disk_first_costs_the_ballast(bench, disk):
+    spool = bench.open()
+    assert (bench.root / "spool" / ballast.NAME).exists()
+    disk.failing["spool"] = errno.ENOSPC
+    monkey = spool._storage._ballast.release
+
+    def release():
+        disk.failing.clear()  # the space that the ballast gave back
+        return monkey()
+
+    spool._storage._ballast.release = release
+    spool.append([event("1")])
+    assert spool.durable
+    assert not (bench.root / "spool" / ballast.NAME).exists()
+    assert bench.changes[0].errno == errno.ENOSPC
+    spool.tend()
+    assert (bench.root / "spool" / ballast.NAME).exists()
+
+
+def test_what_can_be_kept_nowhere_is_counted_and_told_later(bench, disk):
+    spool = bench.open()
+    spool.append([event("1")])
+    disk.failing.update(spool=errno.EIO, fallback=errno.ENOSPC)
+    assert spool.append([event("2", count=5), update()]) == range(2, 2)
+    assert spool.append([event("3")]) == range(2, 2)
+    disk.failing.clear()
+    assert spool.append([event("4")]) == range(3, 4)
+    lost = drain(spool)[1].gap
+    assert (lost.reason, lost.lost, lost.lost_is_exact) == (record_pb2.GAP_REASON_SPOOL_IO, 7, True)
+    assert lost.from_sequence == 0
+    reasons = [change.reason.split(",")[0] for change in bench.changes]
+    assert sum(reason.startswith("nothing can be kept") for reason in reasons) == 1
+
+
+def test_a_disk_that_is_dead_from_the_start_is_no_reason_not_to_start(tmp_path, monkeypatch):
+    bench = Bench(tmp_path, limits(tmp_path))
+    Disk(monkeypatch, bench).failing["spool"] = errno.EIO
+    spool = bench.open()
+    assert not spool.durable
+    spool.append([event("1")])
+    assert len(drain(spool)) == 1
+    bench.abandon()
+
+
+def test_what_lay_on_a_disk_that_comes_back_is_carried_over(tmp_path, monkeypatch):
+    bench = Bench(tmp_path, limits(tmp_path))
+    bench.open().append([event("old 1"), event("old 2")])
+    bench.abandon()
+    (tmp_path / "spool").rename(tmp_path / "away")
+    (tmp_path / "spool").write_text("in the way")  # ENOTDIR: the disk is not there
+    spool = bench.open()
+    assert not spool.durable
+    spool.append([event("new 1")])
+    bench.abandon()
+    (tmp_path / "spool").unlink()
+    (tmp_path / "away").rename(tmp_path / "spool")
+    spool = bench.open()
+    assert spool.durable
+    assert sorted(record.event.message for record in drain(spool)) == ["new 1", "old 1", "old 2"]
+    spool.append([event("new 2")])
+    assert len(drain(bench.open())) == 4
+    bench.abandon()
