@@ -60,7 +60,7 @@ class Execution:
             return _update(self._failed(), str(failure), errno=failure.errno, result=failure.result)
         except OSError as error:
             return _update(self._failed(), str(error), errno=error.errno or 0)
-        except Exception as error:  # noqa: BLE001  supervisor: an action's own fault must not end the agent
+        except Exception as error:  # supervisor: an action's own fault is an outcome  # noqa: BLE001
             return _update(self._failed(), f"{type(error).__name__}: {error}")
 
     def _failed(self) -> "pb.CommandState.ValueType":

@@ -349,7 +349,7 @@ def in_thread(function: Callable[[], T]) -> "asyncio.Future[T]":
         raised: BaseException | None = None
         try:
             result.append(function())
-        except BaseException as error:  # noqa: BLE001  carried to the waiter
+        except BaseException as error:  # supervisor: carried to who waits  # noqa: BLE001
             raised = error
         # The loop is closed when the agent ends before the thread does.
         with suppress(RuntimeError):

@@ -178,15 +178,14 @@ class Journal:
         self._forget()
         temporary = self._path.with_name(f"{self._path.name}.new")
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
-        fd = os.open(temporary, flags, 0o600)
-        try:
+        with contextlib.ExitStack() as closing:
+            fd = os.open(temporary, flags, 0o600)
+            closing.callback(os.close, fd)
             places = self._write_all(fd)
             os.fsync(fd)
             temporary.replace(self._path)
             _sync_folder(self._path.parent)
-        except BaseException:
-            os.close(fd)
-            raise
+            closing.pop_all()
         os.close(self._fd)
         self._fd, self._size = fd, os.fstat(fd).st_size
         self._rewrite_above = max(REWRITE_BYTES, 2 * self._size)

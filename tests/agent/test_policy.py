@@ -2,6 +2,7 @@
 
 import base64
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -137,6 +138,15 @@ def test_every_problem_is_listed_and_everything_denied():
     assert "bob" not in policy.broken
     assert rules(policy) == [Rule.DENY] * 5
     assert policy.signers == {}
+
+
+def test_the_documented_file_is_a_good_one_and_keeps_the_defaults():
+    page = (Path(__file__).parents[2] / "docs/policy.md").read_text()
+    policy = parse(page.split("```toml\n")[1].split("```")[0].encode())
+    assert policy.broken == ""
+    assert rules(policy) == DEFAULTS
+    assert set(policy.signers) == {"ada"}
+    assert policy.rule("remount_read_only", pb.ACTION_CLASS_CONTAIN, ROOT) is Rule.DENY
 
 
 def test_signers_are_raw_keys():
