@@ -6,6 +6,7 @@ from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
 from fsmend_collector.diagnosis.evidence import Evidence
 
 _FINDINGS_KEPT = 1_000
+_HOLDS_AN_AGENT = 200  # an agent that names commands nobody sent must not fill memory
 _EXPIRY_SECONDS = 7 * 86_400
 
 NO_REPAIR = frozenset({"collect_evidence", "self_test"})
@@ -41,7 +42,6 @@ class Hold:
             return evidence.command_id == self.command_id
         return (
             self.action not in NO_REPAIR
-            and evidence.agent_id == self.agent_id
             and bool(self.filesystem_uuid)
             and evidence.filesystem_uuid == self.filesystem_uuid
             and 0 < self.started_ns <= evidence.time_ns
@@ -56,38 +56,43 @@ class Hold:
 
 
 class Holds:
-    """Know the commands that run or ran lately."""
+    """Know the commands that run or ran lately, each with the agent it was sent to."""
 
     def __init__(self, config: DiagnosisConfig) -> None:
         self._holdoff_ns = config.scrub_holdoff_seconds * SECONDS_NS
         self._counter_holdoff_ns = config.counter_holdoff_seconds * SECONDS_NS
         self._lateness_ns = config.lateness_seconds * SECONDS_NS
-        self._holds: dict[str, Hold] = {}
+        self._agents: dict[str, dict[str, Hold]] = {}
 
     def of_command(self, command_id: str, agent_id: str, filesystem_uuid: str, now_ns: int) -> Hold:
         """Return the hold of a command, new when it was not known."""
-        hold = self._holds.setdefault(command_id, Hold(command_id, agent_id, filesystem_uuid))
+        holds = self._agents.setdefault(agent_id, {})
+        hold = holds.setdefault(command_id, Hold(command_id, agent_id, filesystem_uuid))
         hold.noted_ns = now_ns
         hold.filesystem_uuid = hold.filesystem_uuid or filesystem_uuid
         return hold
 
     def covering(self, evidence: Evidence, now_ns: int) -> Hold | None:
-        """Return the hold that the finding belongs to; a command id that nobody noted makes one."""
+        """Return the hold that the finding belongs to; a command id that nobody noted makes one, within bounds."""
+        holds = self._agents.get(evidence.agent_id, {})
         holdoff_ns = self._holdoff_ns if evidence.reading is None else self._counter_holdoff_ns
-        for hold in self._holds.values():
+        for hold in holds.values():
             if hold.covers(evidence, holdoff_ns):
                 return hold
-        if evidence.command_id:
+        if evidence.command_id and len(holds) < _HOLDS_AN_AGENT:
             return self.of_command(evidence.command_id, evidence.agent_id, evidence.filesystem_uuid, now_ns)
         return None
 
     def expire(self, now_ns: int) -> list[Evidence]:
         """Forget commands that ended long ago; return the findings of those that never told their end."""
         orphans: list[Evidence] = []
-        for command_id, hold in list(self._holds.items()):
-            ended = hold.ended_ns and now_ns - max(hold.ended_ns, hold.noted_ns) > self._lateness_ns
-            lost = not hold.ended_ns and now_ns - hold.noted_ns > _EXPIRY_SECONDS * SECONDS_NS
-            if ended or lost:
-                del self._holds[command_id]
-                orphans += [] if ended else hold.findings
+        for agent_id, holds in list(self._agents.items()):
+            for command_id, hold in list(holds.items()):
+                ended = hold.ended_ns and now_ns - max(hold.ended_ns, hold.noted_ns) > self._lateness_ns
+                lost = not hold.ended_ns and now_ns - hold.noted_ns > _EXPIRY_SECONDS * SECONDS_NS
+                if ended or lost:
+                    del holds[command_id]
+                    orphans += [] if ended else hold.findings
+            if not holds:
+                del self._agents[agent_id]
         return orphans

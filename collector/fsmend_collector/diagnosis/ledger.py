@@ -30,7 +30,10 @@ class _Told:
 
 
 class Ledger:
-    """Hold the faults of the fleet; memory grows with what is faulty."""
+    """Hold the faults of the fleet; memory grows with what is faulty.
+
+    Of a unit that is well again only a number stays: that of its next incident.
+    """
 
     def __init__(self, config: DiagnosisConfig, joining: Joining) -> None:
         self._config = config

@@ -329,8 +329,6 @@ class UnitDiagnosis:
                 changes += self._silent(agent_id, watch, now_ns)
             elif not watch.broken and not self._ledger.of_agent(agent_id):
                 del self._agents[agent_id]
-        for evidence in self._commands.expire(now_ns):
-            changes += self._count(evidence, class_of(evidence), now_ns)
         for fault in self._ledger.waiting():
             changes += self._ledger.tell(fault, now_ns, flush=True)
         if now_ns - self._swept_ns >= _SWEEP_SECONDS * SECONDS_NS:
@@ -341,6 +339,8 @@ class UnitDiagnosis:
     def _sweep(self, now_ns: int) -> list[IncidentChange]:
         """Look at every fault; that is not done at every tick."""
         changes: list[IncidentChange] = []
+        for evidence in self._commands.expire(now_ns):
+            changes += self._count(evidence, class_of(evidence), now_ns)
         for fault in self._ledger:
             self._stand_still(fault, now_ns)
             changes += self._fallen_mute(fault, now_ns) + self._ledger.tell(fault, now_ns)
