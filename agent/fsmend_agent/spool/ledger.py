@@ -6,6 +6,7 @@ unlinked; between two such moments acknowledgements live in memory only, and a c
 
 import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -68,7 +69,8 @@ class Ledger:
         ]
         if first <= last:
             carried.append(Carried(self.epoch, first, last, shift))
-        return replace(Ledger.fresh(), carried=tuple(carried), retired=self._retired_without(carried))
+        retired = self._retired_without(carried, self.epoch)
+        return replace(Ledger.fresh(), carried=tuple(carried), retired=retired)
 
     def acknowledged(self, durable_through: int) -> "Ledger":
         """Return the ledger with a higher mark."""
@@ -88,9 +90,9 @@ class Ledger:
             None,
         )
 
-    def _retired_without(self, carried: "list[Carried] | tuple[Carried, ...]") -> tuple[str, ...]:
+    def _retired_without(self, carried: Sequence[Carried], *over: str) -> tuple[str, ...]:
         kept = {one.epoch for one in carried}
-        gone = [one.epoch for one in self.carried if one.epoch not in kept]
+        gone = [epoch for epoch in (*(one.epoch for one in self.carried), *over) if epoch not in kept]
         return tuple(dict.fromkeys((*self.retired, *gone)))[-_RETIRED_KEPT:]
 
     def write(self, directory: Path) -> None:
