@@ -51,7 +51,7 @@ def main() -> None:
     show_default=True,
     help="State directory, written to a new configuration.",
 )
-@click.option("--name", required=True, help="Host name under which agents reach this collector.")
+@click.option("--name", default="", help="Host name under which agents reach this collector, for a new configuration.")
 @click.option("--address", "addresses", multiple=True, help="A further name or IP address; may be repeated.")
 @click.option("--listen", default="[::]:9443", show_default=True, help="Where to serve agents and operators.")
 @click.option("--enrol-listen", default="[::]:9444", show_default=True, help="Where to enrol hosts.")
@@ -70,7 +70,8 @@ def init(
     """Make authority, certificates and configuration, and a context for `fsmend`."""
     from fsmend_collector import initialise as setup  # noqa: PLC0415  cryptography loads only when it is needed
 
-    config = setup.write_config(config_path, directory.absolute(), [name, *addresses], listen, enrol_listen)
+    names = [name, *addresses] if name else addresses
+    config = setup.write_config(config_path, directory.absolute(), names, listen, enrol_listen)
     authority = setup.initialise(config)
     who = setup.Operator(operator or getpass.getuser(), contexts_file or setup.default_contexts_file())
     setup.issue_operator(authority, config, who)
@@ -180,3 +181,7 @@ def _write(config_path: Path, change: Callable[[Any], T]) -> T:
         raise WriteFailed(f"cannot write to the store: {error.orig}") from error
     finally:
         engine.dispose()
+
+
+if __name__ == "__main__":
+    main()

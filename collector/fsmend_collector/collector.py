@@ -64,19 +64,17 @@ class Collector:
         Raises:
             CollectorError: something at the start is wrong; nothing is left running.
         """
-        try:
-            await self._start()
-        except BaseException:
-            await self._stack.aclose()
-            raise
+        async with contextlib.AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
 
-    async def _start(self) -> None:
+    async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         config = self.config
-        self._lock()
+        self._lock(stack)
         before, after = await asyncio.to_thread(migrate, config.store_url, config.state_directory / "migrate.lock")
         if before != after:
             log.info("store migrated from %s to %s", before or "empty", after)
-        self.store = await self._stack.enter_async_context(Store(config.store_url, config.store.group_commit_seconds))
+        self.store = await stack.enter_async_context(Store(config.store_url, config.store.group_commit_seconds))
         self.feed.last_record_id = await self.store.read(queries.last_record_id)
         self.dispatch = Dispatch(self.store, self.feed)
         self.ingest = Ingest(self.store, self.feed)
@@ -89,10 +87,10 @@ class Collector:
         # What was made until now lives as long as the process: the garbage collector need not look at it again.
         gc.freeze()
 
-    def _lock(self) -> None:
+    def _lock(self, stack: contextlib.AsyncExitStack) -> None:
         """Refuse a second collector on one state directory: ids are counted in the memory of one writer."""
         try:
-            self._stack.enter_context(file_lock(self.config.state_directory / "collector.lock", wait=False))
+            stack.enter_context(file_lock(self.config.state_directory / "collector.lock", wait=False))
         except BlockingIOError as error:
             raise StoreUnusable(f"another collector runs on {self.config.state_directory}") from error
         except OSError as error:

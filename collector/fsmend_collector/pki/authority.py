@@ -137,9 +137,8 @@ def write_file(path: Path, content: bytes, mode: int) -> None:
             file.flush()
             os.fsync(descriptor)
         Path(temporary).replace(path)
-    except BaseException:
+    finally:
         Path(temporary).unlink(missing_ok=True)
-        raise
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)

@@ -64,7 +64,7 @@ def last_record_id(connection: Connection) -> int:
 
 
 def first_event_id_since(connection: Connection, since_ns: int) -> int:
-    """Return the least event id received at or after `since_ns`; past the newest id when there is none.
+    """Return an id from which on every event was received at or after `since_ns`, and none before it was.
 
     `received_ns` never falls while ids grow, so this is a binary search over the primary key.
     """

@@ -127,12 +127,12 @@ class Writer:
     def _commit(self, connection: Connection, jobs: list[_Job]) -> None:
         """Commit jobs together; when one of them breaks the transaction, each by itself.
 
-        This is a supervisor: whatever a job raises reaches the one who submitted it, and never ends the thread.
+        Whatever a job raises reaches the one who submitted it, and never ends the thread.
         """
         results: list[Any]
         try:
             results = self._transaction(connection, jobs)
-        except Exception as error:  # noqa: BLE001  the supervisor of the writer thread
+        except Exception as error:  # noqa: BLE001  # supervisor: of the writer's thread
             if len(jobs) > 1 and not _is_outage(error):
                 for job in jobs:
                     self._commit(connection, [job])
