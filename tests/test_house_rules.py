@@ -82,7 +82,7 @@ def test_sense_never_imports_grpc():
         "import fsmend_agent.agent, fsmend_agent.sources as s, fsmend_agent.actions as a;"
         "s.discover(); a.discover();"
         "bad = [m for m in sys.modules if sys.modules[m] and m.split('.')[0] in ('grpc', 'ssl', 'pytest') or m.endswith('_pb2_grpc')];"
-        "sys.exit(', '.join(bad))"
+        "sys.exit(', '.join(bad) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=PROJECT)
     assert done.returncode == 0, done.stderr

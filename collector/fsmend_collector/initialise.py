@@ -33,12 +33,14 @@ def write_config(path: Path, state_directory: Path, names: Sequence[str], listen
     """Write a configuration unless there is one, and return it checked.
 
     Raises:
-        ConfigError: a name is no name, or the file that is there is wrong.
+        ConfigError: a name is no name or none is given for a new file, or the file that is there is wrong.
     """
     problems = [problem for name in names if (problem := problem_of_name(name))]
     if problems:
         raise ConfigError("\n".join(problems))
     if not path.exists():
+        if not names:
+            raise ConfigError(f"{path} is not there, and to write it --name is needed")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, _config_text(state_directory, names, listen, enrol_listen).encode(), 0o644)
     return load_config(path)

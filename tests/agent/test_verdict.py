@@ -43,7 +43,9 @@ CORRUPTION = "devid 2 corruption_errors"
         ("NOT_HEALED", {"found": 5, "corrected": 5, "errno": 5}),
         ("NOT_HEALED", {"found": 5, "corrected": 5, "after": {"devid 1 write_errors": 1}}),
         ("NOT_HEALED", {"found": 5, "corrected": 5, "after": {"devid 1 flush_errors": 1}}),
-        ("NOT_HEALED", {"found": 5, "corrected": 5, "after": {CORRUPTION: 6}}),
+        ("HEALED", {"found": 5, "corrected": 5, "after": {CORRUPTION: 60}}),  # others read the damage meanwhile
+        ("NOT_HEALED", {"found": 5, "corrected": 5, "after": {"devid 2 generation_errors": 6}}),
+        ("NOT_HEALED", {"found": 5, "corrected": 5, "after": {"devid 2 read_errors": 6}}),
         ("NOT_HEALED", {"found": 5, "corrected": 5, "sick": ["devid 1 missing"]}),
         ("NOT_HEALED", {"after": {CORRUPTION: 1}}),
         ("NOT_HEALED", {"errno": 125}),

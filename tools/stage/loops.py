@@ -83,7 +83,7 @@ def btrfs_mirror(images: Path, mount_point: Path) -> Iterator[tuple[Path, tuple[
         with mounted(first.device, mount_point):
             (mount_point / "archive").write_bytes(os.urandom(MIB) * 160)
             os.sync()
-        zero(second, DAMAGE_START_BYTES, DAMAGE_LENGTH_BYTES)
+        overwrite(second, DAMAGE_START_BYTES, DAMAGE_LENGTH_BYTES)
         uuid = run("blkid", "--output", "value", "--match-tag", "UUID", "--probe", first.device).strip()
         stack.enter_context(mounted(first.device, mount_point))
         yield mount_point, (first, second), uuid
@@ -102,19 +102,19 @@ def ext4_with_damaged_directory(images: Path, mount_point: Path) -> Iterator[tup
                 (directory / f"message-{number}").write_text("hello\n")
             ino = directory.stat().st_ino
         block = int(run("debugfs", "-R", "blocks /mail", device.device).split()[0])
-        zero(device, block * EXT4_BLOCK_BYTES + 512, 1024)
+        overwrite(device, block * EXT4_BLOCK_BYTES + 512, 1024, b"\xa5")
         uuid = run("blkid", "--output", "value", "--match-tag", "UUID", "--probe", device.device).strip()
         stack.enter_context(mounted(device.device, mount_point))
         yield mount_point, device, uuid, ino
 
 
-def zero(device: Loop, start_bytes: int, length_bytes: int) -> None:
-    """Overwrite a range of an unmounted device with zeros, through the device so that no page cache is stale."""
+def overwrite(device: Loop, start_bytes: int, length_bytes: int, byte: bytes = b"\0") -> None:
+    """Overwrite a range of an unmounted device, through the device so that no page cache is stale."""
     with open(device.device, "r+b", buffering=0) as file:  # noqa: PTH123 - a device node
         file.seek(start_bytes)
         left = length_bytes
         while left > 0:
-            left -= file.write(bytes(min(left, MIB)))
+            left -= file.write(byte * min(left, MIB))
         os.fsync(file.fileno())
 
 

@@ -105,7 +105,7 @@ class Stage(AbstractContextManager["Stage"]):
     @property
     def environment(self) -> dict[str, str]:
         """Return the environment in which the CLI finds this collector."""
-        return {**os.environ, "FSMEND_CONTEXTS_FILE": str(self.contexts), "PYTHONUNBUFFERED": "1"}
+        return {**os.environ, "FSMEND_CONTEXTS": str(self.contexts), "PYTHONUNBUFFERED": "1"}
 
     def fsmend(self, *arguments: str) -> Any:  # JSON has every shape
         """Ask the collector through the CLI; return the objects of its JSON answer."""

@@ -63,7 +63,7 @@ def _run(directory: Path, *, once: bool) -> int:
 
 def _stay(stage: Stage, narrator: Narrator) -> None:
     narrator.say("Collector and agent stay up until Ctrl-C. In another terminal:")
-    narrator.say(f"  export PATH={shlex.quote(str(BIN))}:$PATH FSMEND_CONTEXTS_FILE={shlex.quote(str(stage.contexts))}")
+    narrator.say(f"  export PATH={shlex.quote(str(BIN))}:$PATH FSMEND_CONTEXTS={shlex.quote(str(stage.contexts))}")
     narrator.say("  fsmend health detail; fsmend get incidents; fsmend events --follow; fsmend --help")
     signal.pause()
 

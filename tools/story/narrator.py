@@ -22,8 +22,8 @@ class Narrator:
         """Add a line to the step."""
         self._print(f"   {text}")
 
-    def show(self, *arguments: str) -> None:
-        """Run a command of the CLI as a person would, and show both."""
+    def show(self, *arguments: str, lines: int = 100) -> None:
+        """Run a command of the CLI as a person would, and show both: the command, and the first lines it prints."""
         self._print(f"   $ fsmend {' '.join(arguments)}")
         done = subprocess.run(
             [str(BIN / "fsmend"), *arguments],
@@ -33,8 +33,11 @@ class Narrator:
             text=True,
             check=False,
         )
-        for line in done.stdout.splitlines():
-            self._print(f"     {line}")
+        printed = done.stdout.splitlines()
+        for line in printed[:lines]:
+            self._print(f"     {line}".rstrip())
+        if len(printed) > lines:
+            self._print(f"     … {len(printed) - lines} more lines")
 
     def seconds(self) -> float:
         """Return how long the story has been told."""

@@ -39,7 +39,7 @@ def tell_real(stage: Stage, narrator: Narrator, directory: Path) -> None:
         _list(plain / "mail", narrator)
         incident = _incident(stage, plain_uuid)
         narrator.show("get", "events", "--fs", plain_uuid)
-        narrator.show("describe", "incident", incident["id"])
+        narrator.show("describe", "incident", incident["id"], lines=34)
         narrator.say("ext4 has no online repair: fsmend collects evidence and says what a person has to do.")
 
         narrator.step("Somebody reads the file on the btrfs: checksums do not match")
@@ -76,8 +76,8 @@ def _scrub_of(stage: Stage, incident_id: str) -> dict[str, Any]:
 
     def look() -> Any:
         commands = stage.fsmend("get", "commands", "--all")
-        ours = [one for one in commands if one["command"].get("incidentId") == incident_id]
-        return [one for one in ours if "scrubBtrfs" in one["command"]]
+        ours = [one for one in commands if one["command"].get("incident_id") == incident_id]
+        return [one for one in ours if "scrub_btrfs" in one["command"]]
 
     commands: list[dict[str, Any]] = _await(look, INCIDENT_SECONDS, f"no scrub was ordered for incident {incident_id}")
     return commands[0]
@@ -87,27 +87,26 @@ def _prove(stage: Stage, narrator: Narrator, incident_id: str, command_id: str) 
     """Check the result: found = corrected > 0, uncorrectable 0, health read again, incident resolved."""
 
     def finished() -> Any:
-        command = stage.fsmend("describe", "command", command_id)[0]
-        return command if "result" in command.get("lastUpdate", {}) else None
+        command = stage.fsmend("describe", "command", command_id)
+        return command if (command["last_update"] or {}).get("result") else None
 
     command = _await(finished, REPAIR_SECONDS, f"command {command_id} did not finish")
-    result = command["lastUpdate"]["result"]
+    result = command["last_update"]["result"]
     found, corrected, uncorrectable = (
-        sum(int(scrub.get(f"errors{what}", 0)) for scrub in result["scrubs"])
-        for what in ("Found", "Corrected", "Uncorrectable")
+        sum(scrub[f"errors_{what}"] for scrub in result["scrubs"]) for what in ("found", "corrected", "uncorrectable")
     )
-    narrator.say(f"found {found}, corrected {corrected}, uncorrectable {uncorrectable}: {result.get('verdict')}")
+    verdict = result["verdict"]
+    narrator.say(f"found {found}, corrected {corrected}, uncorrectable {uncorrectable}: {verdict}")
     if not (found == corrected > 0 and uncorrectable == 0):
         raise StageError(f"the scrub did not heal: found {found}, corrected {corrected}, uncorrectable {uncorrectable}")
-    if not result.get("after", {}).get("counters"):
+    if not result["after"]["counters"]:
         raise StageError("health was not read again after the scrub")
 
     def resolved() -> Any:
-        incident = stage.fsmend("describe", "incident", incident_id)[0]
-        return incident if incident["state"] == "INCIDENT_STATE_RESOLVED" else None
+        return stage.fsmend("describe", "incident", incident_id)["state"] == "resolved"
 
     _await(resolved, INCIDENT_SECONDS, f"incident {incident_id} was not resolved")
-    narrator.show("describe", "incident", incident_id)
+    narrator.show("describe", "incident", incident_id, lines=60)
     narrator.show("health")
 
 
