@@ -58,6 +58,45 @@ def test_any_order_and_any_repetition_gives_the_identical_incident_set(data):
     assert incident_set(shuffled) == incident_set(stream)
 
 
+def rich():
+    """Return findings about one filesystem that compete in every field of its incident."""
+    return [
+        ext4("FS_METADATA_CORRUPTION", 1, ino=3, path=b"/a", generation=1, source="fanotify", errno=117),
+        ext4("FS_METADATA_CORRUPTION", 2, ino=3, path=b"/b", generation=2, source="fanotify", errno=74),
+        ext4("FS_METADATA_CORRUPTION", 3, ino=3, function="f", line=1, mount_point=b"/first"),
+        ext4("FS_METADATA_CORRUPTION", 4, ino=3, function="g", line=2, mount_point=b"/second", last_ns=NOW),
+        ext4("FS_ERROR", 1, function="h", line=3, source="trace", filesystem_device="dm-0"),
+        ext4("FS_ERROR", 9, function="h", line=3, source="trace", device_id="", device_name="sda"),
+        ext4("FS_READ_ONLY", 6, severity="CRITICAL", filesystem_type="", device_name="", filesystem_device=""),
+        ext4("FS_ERROR", 7, source="ext4_stats", reading=9, before_agent=True, since_ns=START // 2),
+        ext4("FS_ERROR", 8, source="ext4_stats", reading=11, count=2),
+        ext4("FS_HEALTHY", 5, severity="NOTICE", sick=False, scope="ag 1"),
+        ext4("FS_METADATA_CORRUPTION", 5, sick=True, scope="ag 1", sector=8, sector_count=8),
+    ]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data())
+def test_competing_values_are_settled_alike_in_any_order(data):
+    stream = rich()
+    (expected,) = incident_set(stream)
+    assert (expected.occurrences, expected.evidence_count) == (11, 10)
+    assert incident_set(data.draw(st.permutations(stream))) == [expected]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_findings_of_a_filesystem_on_two_devices_are_keyed_alike_in_any_order(data):
+    nameless = {"device_id": "", "device_name": "", "filesystem_device": "", "severity": "CRITICAL"}
+    stream = [
+        btrfs("FS_IO_ERROR", 1, **nameless),
+        btrfs("FS_IO_ERROR", 2, severity="CRITICAL"),
+        btrfs("FS_IO_ERROR", 3, severity="CRITICAL", device_id="loop:0", device_name="loop0"),
+        btrfs("FS_IO_ERROR", 4, **nameless),
+    ]
+    assert incident_set(data.draw(st.permutations(stream))) == incident_set(stream)
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.data())
 def test_a_rate_is_crossed_in_any_order(data):
