@@ -1,6 +1,6 @@
 """Contexts: which collector to ask, and as whom.
 
-A YAML file, `~/.config/fsmend/contexts.yaml` unless told otherwise::
+A YAML file, `$XDG_CONFIG_HOME/fsmend/contexts.yaml` (`~/.config/…`) unless told otherwise::
 
     current: default
     contexts:
@@ -14,6 +14,7 @@ A YAML file, `~/.config/fsmend/contexts.yaml` unless told otherwise::
 `fsmend-collector init` writes the first one.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ _TOP = {"current", "contexts"}
 
 def default_file() -> Path:
     """Return the contexts file of the calling user."""
-    return Path("~/.config/fsmend/contexts.yaml").expanduser()
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    return (Path(base) if base else Path("~/.config").expanduser()) / "fsmend" / "contexts.yaml"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 import contextlib
 import itertools
+import shutil
+import sys
 import time
 from typing import Any
 
@@ -58,7 +60,7 @@ def _show(client: Client, wanted: pb.Filter, limit: int, output: str) -> None:
         return
     click.echo(HEADING)
     for item in found:
-        click.echo(event_line(item.event, wide=output == "wide"))
+        _print(item.event, output)
 
 
 def _newest(client: Client, wanted: pb.Filter, limit: int, output: str) -> str:
@@ -106,4 +108,9 @@ def _print(event: pb.EventView, output: str) -> None:
     elif output in MACHINE:
         click.echo(to_text(output, object_document(found)))
     else:
-        click.echo(event_line(event, wide=output == "wide"))
+        click.echo(event_line(event, wide=output == "wide", line_width=_line_width()))
+
+
+def _line_width() -> int:
+    """Return 80 in a pipe; a terminal may be wider, and is asked each time because it may be resized."""
+    return shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80

@@ -41,7 +41,7 @@ _CAUSES: tuple[tuple[tuple[str, ...], str, str, bool], ...] = (
         False,
     ),
     (
-        ("handshak", "ssl", "tls"),
+        ("handshake", "ssl", "tls"),
         "speaks no TLS that we accept: {details}",
         "is this the port of the query service, and does it know our authority?",
         False,

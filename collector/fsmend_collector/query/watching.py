@@ -13,6 +13,7 @@ from fsmend_collector.query.render.columns import action_name
 from fsmend_collector.query.render.escape import visible
 from fsmend_collector.query.render.machine import document, to_text
 from fsmend_collector.query.render.readings import FINAL, progress_text, result_lines, state_word, update_text
+from fsmend_proto.v1 import command_pb2
 from fsmend_proto.v1 import query_pb2 as pb
 
 _RETRY_SECONDS = 2.0
@@ -92,6 +93,9 @@ def _bar(views: Iterator[pb.CommandView]) -> pb.CommandView:
             update = last.last_update
             detail = progress_text(update.progress) if update.HasField("progress") else visible(update.message)
             name = f"{action_name(last.command)} on {visible(last.host_name)}: {state_word(last.state)}"
-            progress.update(task, description=escape(name), completed=update.progress.percent, detail=escape(detail))
+            done = update.progress.percent if update.HasField("progress") else None  # None: leave the bar as it is
+            if last.state == command_pb2.COMMAND_STATE_SUCCEEDED:
+                done = 100
+            progress.update(task, completed=done, description=escape(name), detail=escape(detail), refresh=True)
     click.echo(_text(last))
     return last

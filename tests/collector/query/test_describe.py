@@ -40,10 +40,11 @@ def test_an_incident_is_told_whole(fsmend, story, make):
     out = fsmend("describe", "incident", "inc-0").stdout
     for part in ("FS_CORRUPTION", "web1", make.UUID, "fanotify, kmsg", "EUCLEAN", "257 gen 7", "/dir/file",
                  "btrfs_end_bio:42", "opened: two sources agree", story, "scrub_btrfs, succeeded", "by hand",
-                 "verdict healed", "line two", "scrub it"):  # fmt: skip
+                 "verdict healed", "kernel_log (17 bytes)", "scrub it"):  # fmt: skip
         assert part in out, part
     readings = [line.split() for line in out.splitlines()]
     assert ["devid", "2", "corruption_errors", "4", "5"] in readings
+    assert "line two" in fsmend("describe", "command", story).stdout
     document = json.loads(fsmend("describe", "incident", "inc-0", "-o", "json").stdout)
     assert document["related_commands"][0]["command"]["id"] == story
     assert document["places"][0]["line"] == 42

@@ -1,6 +1,12 @@
 """`fsmend repair`: what is ordered, for whom, refused when unclear, watched to its end, cancelled."""
 
+import contextlib
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
 import time
 
 import pytest
@@ -203,3 +209,40 @@ def test_history_folds_progress_and_ignores_reports_of_other_agents(fsmend, coll
         ("running", 0),
         ("running", 95),
     ]
+
+
+def test_on_a_terminal_a_bar_shows_the_progress(collector, host, fsmend):
+    """Run on a pseudo terminal, and look at what arrives there."""
+    fsmend("repair", "run", "scrub_btrfs", "--fs", "6f2c1")
+    command_id = stored(collector)[0]["id"]
+    running = step(command_pb2.COMMAND_STATE_RUNNING, command_id, progress=progress(40))
+    collector.report(host, running)
+    ours, theirs = pty.openpty()
+    code = "from fsmend_collector.query.cli import main; main(prog_name='fsmend')"
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "--contexts-file",
+        str(collector.contexts("bar")),
+        "repair",
+        "watch",
+        command_id,
+    ]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        watched(collector)
+        shown = b""
+        while b"running" not in shown:
+            shown += os.read(ours, 65536)
+        collector.report(host, step(command_pb2.COMMAND_STATE_SUCCEEDED, command_id, result=result()))
+        with contextlib.suppress(OSError):  # EIO: the other end is closed
+            while data := os.read(ours, 65536):
+                shown += data
+        assert process.wait(20) == 0
+    os.close(ours)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
+    assert "scrub_btrfs on web1: running" in text
+    assert "━" in text
+    assert "verdict healed" in text

@@ -53,7 +53,7 @@ def event_place(event: event_pb2.Event) -> str | bytes:
 
 def _target(command: command_pb2.Command) -> str:
     target = command.target
-    return target.mount_point or target.filesystem_uuid or target.device_id
+    return target.mount_point or target.filesystem_uuid[:8] or target.device_id
 
 
 def _used(view: Any) -> str:

@@ -9,7 +9,13 @@ from fsmend_collector.query.render.escape import visible
 from fsmend_collector.query.render.eventline import event_line
 from fsmend_collector.query.render.incident import incident_lines
 from fsmend_collector.query.render.plain import plain
-from fsmend_collector.query.render.readings import command_facts, history_lines, result_lines, state_word
+from fsmend_collector.query.render.readings import (
+    command_facts,
+    evidence_lines,
+    history_lines,
+    result_lines,
+    state_word,
+)
 from fsmend_collector.query.render.section import Fact, facts, grid, section
 from fsmend_collector.query.render.values import age, errno_name, local_time, rfc3339, size, word
 from fsmend_proto.v1 import event_pb2, incident_pb2, inventory_pb2, record_pb2
@@ -39,7 +45,7 @@ def _incident(view: incident_pb2.Incident, related: Related, _: int) -> list[str
 
 def _command(view: pb.CommandView, related: Related, _: int) -> list[str]:
     lines = [*facts(command_facts(view)), *section("History", history_lines(view)), *result_lines(view)]
-    return lines + section("Events it caused", _events(related))
+    return lines + evidence_lines(view) + section("Events it caused", _events(related))
 
 
 def _host(view: pb.HostView, related: Related, now_ns: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""One event on one line, for a stream whose later lines are not known yet: fixed columns, 80 in all."""
+"""One event on one line, for a stream whose later lines are not known yet: fixed columns."""
 
 import click
 
@@ -8,8 +8,8 @@ from fsmend_collector.query.render.values import errno_name, local_time, word
 from fsmend_proto.v1 import event_pb2
 from fsmend_proto.v1 import query_pb2 as pb
 
-_SIZES = (12, 8, 12, 12)  # time, severity, host, place
-_MESSAGE = 80 - sum(_SIZES) - 2 * len(_SIZES)
+_SIZES = (12, 8, 10, 12)  # time, severity, host, place
+_BEFORE_MESSAGE = sum(_SIZES) + 2 * len(_SIZES)
 
 
 def _row(*cells: str, severity_colour: str | None = None) -> str:
@@ -22,7 +22,7 @@ def _row(*cells: str, severity_colour: str | None = None) -> str:
 HEADING = _row("TIME", "SEVERITY", "HOST", "WHERE", "MESSAGE")
 
 
-def event_line(view: pb.EventView, *, wide: bool) -> str:
+def event_line(view: pb.EventView, *, wide: bool, line_width: int = 80) -> str:
     """Return one line; `wide` adds date, id, kind, source, count, errno and inode, and cuts nothing."""
     event = view.event
     severity = word(event_pb2.Severity.DESCRIPTOR, event.severity)
@@ -33,7 +33,8 @@ def event_line(view: pb.EventView, *, wide: bool) -> str:
     if wide:
         shown = click.style(severity, fg=colour(severity)) if colour(severity) else severity
         return "  ".join((moment, shown, host, place, view.id, _facts(event), message))
-    cells = (cut(host, _SIZES[2]), cut(place, _SIZES[3], keep_end=True), cut(message, _MESSAGE))
+    room = max(line_width, 80) - _BEFORE_MESSAGE
+    cells = (cut(host, _SIZES[2]), cut(place, _SIZES[3], keep_end=True), cut(message, room))
     return _row(moment.partition(" ")[2] or "-", severity, *cells, severity_colour=colour(severity))
 
 

@@ -67,10 +67,11 @@ def progress_text(progress: command_pb2.Progress) -> str:
     parts = [f"{progress.percent:.0f}%"]
     if progress.bytes_total:
         parts.append(f"{size(progress.bytes_done)}/{size(progress.bytes_total)}")
-    parts.append(
-        f"{progress.errors_found} errors, {progress.errors_corrected} corrected, "
-        f"{progress.errors_uncorrectable} uncorrectable"
-    )
+    if progress.bytes_total or progress.errors_found:
+        parts.append(
+            f"{progress.errors_found} errors, {progress.errors_corrected} corrected, "
+            f"{progress.errors_uncorrectable} uncorrectable"
+        )
     if progress.remaining_seconds > 0:
         parts.append(f"{duration(progress.remaining_seconds)} left")
     if progress.stage:
@@ -85,7 +86,7 @@ def history_lines(view: pb.CommandView) -> list[str]:
 
 
 def result_lines(view: pb.CommandView) -> list[str]:
-    """Return the sections about the result; nothing before there is one."""
+    """Return the sections about the result; nothing before there is one. Of evidence files only the names."""
     if not view.last_update.HasField("result"):
         return []
     result = view.last_update.result
@@ -102,8 +103,16 @@ def result_lines(view: pb.CommandView) -> list[str]:
     lines = section("Result", facts(summary))
     lines += section("Scrubs", grid(titles, scrubs))
     lines += section("Readings", reading_lines(result.before, result.after))
-    for file in result.evidence:
-        lines += section(f"Evidence {visible(file.name)} ({len(file.content)} bytes)", _evidence(file))
+    files = [f"{visible(file.name)} ({len(file.content)} bytes)" for file in result.evidence]
+    return lines + section("Evidence files", [", ".join(files)] if files else [])
+
+
+def evidence_lines(view: pb.CommandView) -> list[str]:
+    """Return the beginning of each evidence file."""
+    lines: list[str] = []
+    for file in view.last_update.result.evidence:
+        title = f"Evidence file {visible(file.name)}{', cut by the agent' if file.truncated else ''}"
+        lines += section(title, _beginning(file.content, view.command.id))
     return lines
 
 
@@ -118,9 +127,9 @@ def reading_lines(before: command_pb2.HealthReading, after: command_pb2.HealthRe
     return grid(("READING", "BEFORE", "AFTER"), rows)
 
 
-def _evidence(file: command_pb2.EvidenceFile) -> list[str]:
-    lines = file.content.split(b"\n")
+def _beginning(content: bytes, command_id: str) -> list[str]:
+    lines = content.split(b"\n")
     shown = [visible(line) for line in lines[:_EVIDENCE_LINES]]
-    if len(lines) > _EVIDENCE_LINES or file.truncated:
-        shown.append("… the whole of it: `fsmend get command ID -o json`")
+    if len(lines) > _EVIDENCE_LINES:
+        shown.append(f"… {len(lines) - _EVIDENCE_LINES} more lines: `fsmend get command {visible(command_id)} -o json`")
     return shown
