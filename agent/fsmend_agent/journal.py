@@ -78,20 +78,21 @@ class Journal:
     def __init__(self, path: Path, wall_clock_ns: Callable[[], int] = time.time_ns) -> None:
         """Read the journal at `path`, if there is one.
 
-        Raises:
-            OSError: it cannot be read or created. Without it nothing may run: a command could be a second one.
+        Never raises for what the disk does: the journal may lie on the very filesystem that fails, and the agent must
+        start to tell of it. Where nothing can be written, every write says so, and nothing begins.
         """
         self._path = path
         self._wall_clock_ns = wall_clock_ns
         self._lock = Lock()
         self._entries: dict[str, Entry] = {}
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._unreadable: OSError | None = None
         self._size = 0
         self.damaged = 0
         """Lines that did not pass their checksum; what they said is lost."""
+        self._fd, writable = self._open()
         self._load()
         # A torn tail would swallow the next line, so a damaged file is rewritten before it is used.
-        self._rewrite_above = 0 if self.damaged else max(REWRITE_BYTES, 2 * self._size)
+        self._rewrite_above = max(REWRITE_BYTES, 2 * self._size) if writable and not self.damaged else 0
 
     def __getitem__(self, command_id: str) -> Entry:
         """Return what is known of a command."""
@@ -145,6 +146,18 @@ class Journal:
         """Close the file."""
         os.close(self._fd)
 
+    def _open(self) -> tuple[int, bool]:
+        """Return a descriptor of the file, or of nothing, and whether it can be written."""
+        with contextlib.suppress(OSError):
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), True
+        try:
+            return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC), False
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            self._unreadable = error
+        return os.memfd_create("journal", os.MFD_CLOEXEC), False
+
     def _final(self, entry: Entry) -> bytes | None:
         """Return the serialised final update from memory or disk."""
         if entry.update is not None or entry.place is None:
@@ -155,6 +168,9 @@ class Journal:
 
     def _append(self, entry: Entry, fields: dict[str, Any], *, sync: bool = True) -> None:
         """Add one line, or all lines anew when the file is large or not to be trusted."""
+        if self._unreadable is not None:
+            # Not even a new file: it would take the place of one that knows which commands ran.
+            raise OSError(self._unreadable.errno, self._unreadable.strerror, str(self._path))
         line = _encode({"id": entry.id, **fields})
         if self._size + len(line) > self._rewrite_above or len(self._entries) > KEEP_COMMANDS:
             self._rewrite()
@@ -227,11 +243,14 @@ class Journal:
 
     def _load(self) -> None:
         """Read the whole file."""
-        for line, offset in _lines(self._fd):
-            self._size = offset + len(line)
-            fields = _decode(line)
-            if fields is None or not self._apply(fields, (offset, len(line))):
-                self.damaged += 1
+        try:
+            for line, offset in _lines(self._fd):
+                self._size = offset + len(line)
+                fields = _decode(line)
+                if fields is None or not self._apply(fields, (offset, len(line))):
+                    self.damaged += 1
+        except OSError as error:
+            self._unreadable = error
 
     def _apply(self, fields: dict[str, Any], place: tuple[int, int]) -> bool:
         """Take in one line; False when it makes no sense."""

@@ -178,6 +178,49 @@ def test_after_a_failed_sync_nothing_of_before_is_trusted(path, monkeypatch):
     assert journal.final_update("c1") == final()
 
 
+def test_a_journal_that_cannot_be_made_lets_the_agent_start_and_nothing_begin(tmp_path):
+    path = tmp_path / "not there" / "journal"
+    journal = opened(path)
+    with pytest.raises(FileNotFoundError):
+        journal.accept(entry())
+    assert journal["c1"].step is Step.ACCEPTED
+    path.parent.mkdir()
+    journal.start("c1")
+    assert opened(path)["c1"].step is Step.STARTED
+
+
+def test_a_journal_on_a_read_only_filesystem_still_knows_what_ran(path, monkeypatch):
+    done(opened(path))
+    real = os.open
+
+    def read_only(name, flags, *mode):
+        if flags & (os.O_RDWR | os.O_CREAT):
+            raise OSError(30, "Read-only file system", name)
+        return real(name, flags, *mode)
+
+    monkeypatch.setattr(os, "open", read_only)
+    journal = opened(path)
+    assert journal.final_update("c1") == final()
+    with pytest.raises(OSError, match="Read-only"):
+        journal.accept(entry("c2"))
+    monkeypatch.undo()
+    journal.accept(entry("c3"))
+    again = opened(path)
+    assert [one.id for one in again.at(*Step)] == ["c1", "c2", "c3"]
+    assert again.final_update("c1") == final()
+
+
+def test_an_unreadable_journal_is_never_replaced_by_an_empty_one(tmp_path):
+    path = tmp_path / "journal"
+    path.mkdir()
+    (path / "what ran").touch()
+    journal = opened(path)
+    for _ in range(2):
+        with pytest.raises(OSError, match="Is a directory"):
+            journal.accept(entry())
+    assert (path / "what ran").exists()
+
+
 def test_it_is_rewritten_when_it_has_grown_and_still_knows_everything(path, monkeypatch):
     monkeypatch.setattr(module, "REWRITE_BYTES", 4096)
     journal = opened(path)
