@@ -53,9 +53,10 @@ def family_of(raw: bytes, start: int) -> str | None:
 
 def convert(record: KmsgRecord, family: str, units: Units, clock: "Clock") -> pb.Event | record_pb2.Gap | None:
     """Return what a record of a family of lines (`ext4`, `block` …; empty: unknown) means."""
-    for form in LOST:
-        if (match := form.pattern.match(record.text)) is not None:
-            return _gap(record, match, units, clock)
+    if _SUPPRESSED in record.text or _LOST in record.text:
+        for form in LOST:
+            if (match := form.pattern.match(record.text)) is not None:
+                return _gap(record, match, units, clock)
     for form in _FORMS.get(family, BLOCK):
         match = form.pattern.match(record.text)
         if match is not None:

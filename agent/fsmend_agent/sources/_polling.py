@@ -1,7 +1,7 @@
 """Say when a polling source is to look: at its interval, and soon after another source saw an error."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class Polling:
             self._is_urgent = self._is_urgent or is_urgent
             self._wake.set()
 
-    async def filesystems(self, table: "FilesystemTable", fs_type: str) -> "AsyncIterator[MountedFilesystem]":
-        """Yield each filesystem of a type when it is to be looked at, a new one soon after its mount. Endless."""
+    async def filesystems(self, table: "FilesystemTable", fs_type: str) -> "AsyncGenerator[MountedFilesystem]":
+        """Yield each filesystem of a type when it is to be looked at, a new one at once. Endless; to be closed."""
 
         def changed(added: "frozenset[MountedFilesystem]", _removed: "frozenset[MountedFilesystem]") -> None:
             for filesystem in added:

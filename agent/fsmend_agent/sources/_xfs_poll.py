@@ -1,15 +1,15 @@
 """Poll the health of one XFS in bounded portions, and say what changed.
 
-Measured on 6.18: neither FSGEOMETRY's masks nor the group bit `inodes` tell of a sick inode in the cache, so there is no
-summary to ask first. So every look asks for the filesystem's masks and the next groups in turn, and inodes are walked
-(bulkstat) only after a sign of trouble: a poke, or a group that became sick.
+Measured on 6.18: neither the masks of FSGEOMETRY nor the group bit `inodes` tell of a sick inode in the cache, so there
+is no summary to ask first. So every look asks for the masks of the filesystem and of the next groups in turn, and
+inodes are walked (bulkstat) only after a sign of trouble: a poke, or a group that became sick.
 
 A bit that is clear means healthy only when it was checked: an inode that leaves the cache forgets that it was sick.
 """
 
 import errno
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -55,14 +55,12 @@ class Poll:
 
     Attributes:
         sick: masks of the places that are not healthy.
-        generations: of the sick inodes.
         next_group: where the next look goes on.
         next_inode: where the walk over the inodes goes on; None while none is wanted.
         walk_again: trouble came during the walk, perhaps behind it.
     """
 
     sick: dict[Place, int] = field(default_factory=dict)
-    generations: dict[int, int] = field(default_factory=dict)
     next_group: int = 0
     next_inode: int | None = None
     walk_again: bool = False
@@ -158,16 +156,10 @@ class Poll:
             yield change._replace(generation=inode.generation, path=path)
 
 
-def path_of(
-    fd: int,
-    mount_point: bytes,
-    ino: int,
-    generation: int,
-    resolve: Callable[[int, int, bytes], bytes | None] = handles.resolve,
-) -> bytes:
+def path_of(fd: int, mount_point: bytes, ino: int, generation: int) -> bytes:
     """Return an inode's path below the mount point; empty when it does not open."""
     try:
-        return below(resolve(fd, _FILEID_INO64_GEN, _HANDLE.pack(ino, generation)), mount_point)
+        return below(handles.resolve(fd, _FILEID_INO64_GEN, _HANDLE.pack(ino, generation)), mount_point)
     except OSError as error:
         if error.errno not in {errno.EPERM, errno.EACCES}:
             raise

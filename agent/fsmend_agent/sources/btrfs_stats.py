@@ -8,6 +8,7 @@ import asyncio
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -72,9 +73,10 @@ class BtrfsStatsSource(Source):
         self._polling = polling = Polling(self.watch.config.btrfs_stats_interval_seconds)
         units = Units(self.watch)
         try:
-            async for filesystem in polling.filesystems(self.watch.filesystems, "btrfs"):
-                for reading in await asyncio.to_thread(read_devices, filesystem):
-                    self._take(filesystem, reading, units)
+            async with aclosing(polling.filesystems(self.watch.filesystems, "btrfs")) as due:
+                async for filesystem in due:
+                    for reading in await asyncio.to_thread(read_devices, filesystem):
+                        self._take(filesystem, reading, units)
         finally:
             self._polling = None
             units.close()

@@ -7,6 +7,7 @@ import asyncio
 import errno
 import time
 from collections.abc import Iterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from fsmend_agent.event import text, undecoded
@@ -63,8 +64,9 @@ class Ext4StatsSource(Source):
         self._polling = polling = Polling(self.watch.config.ext4_stats_interval_seconds)
         units = Units(self.watch)
         try:
-            async for filesystem in polling.filesystems(self.watch.filesystems, "ext4"):
-                await self._look(filesystem, units)
+            async with aclosing(polling.filesystems(self.watch.filesystems, "ext4")) as due:
+                async for filesystem in due:
+                    await self._look(filesystem, units)
         finally:
             self._polling = None
             units.close()

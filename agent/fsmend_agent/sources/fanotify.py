@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 READS_PER_TURN = 4
 MAX_PATTERNS = 512
 _I32_MAX = 2**31 - 1
-_U64_MAX = 2**64 - 1
 # Filesystems that cannot be named by fsid and handle; nothing is lost by not marking them.
 _CANNOT = frozenset({errno.ENODEV, errno.EXDEV, errno.EOPNOTSUPP})
 
@@ -53,7 +52,8 @@ class FanotifySource(Source):
 
     def __init__(self, watch: Watch) -> None:
         super().__init__(watch)
-        self._patterns: dict[tuple[str, int, bool], pb.Event] = {}
+        self._patterns: dict[tuple[object, ...], pb.Event] = {}
+        self._pattern_clocks: pb.Clocks | None = None
 
     @classmethod
     def probe(cls) -> inventory_pb2.Capability:
@@ -157,34 +157,38 @@ class FanotifySource(Source):
             paths.add(Wanted(event, filesystem, record.handle_type, record.handle))
 
     def _convert(self, record: FsError, units: Units, clocks: pb.Clocks) -> pb.Event:
-        """Make the event of a record. What a storm's records share is made once and copied."""
-        is_superblock = record.is_superblock
-        key = (record.fsid, record.error, is_superblock)
+        """Make the event of a record. What a storm's records share is made once a read and copied: it takes half."""
+        if clocks is not self._pattern_clocks:
+            self._patterns.clear()
+            self._pattern_clocks = clocks
+        fsid, handle_type, handle, ino, generation, root, error, error_count, pid = record
+        key = (fsid, handle_type, error, error_count, pid, ino is None)
         pattern = self._patterns.get(key)
-        if pattern is None or pattern.clocks.boot_ns != clocks.boot_ns:
-            pattern = self._pattern(key, units, clocks)
+        if pattern is None:
+            pattern = self._keep_pattern(key, self._pattern(record, units, clocks))
         event = pb.Event()
         event.CopyFrom(pattern)
-        detail = event.fanotify
-        detail.error_count = record.error_count
-        detail.handle_type = record.handle_type & 0xFFFFFFFF
-        detail.handle = record.handle
-        detail.pid = record.pid
-        if record.error_count > 1:
-            event.count = record.error_count
-            event.others_unknown = True
-        if record.inode is not None and not is_superblock:
+        if handle:
+            event.fanotify.handle = handle
+        if ino is not None:  # and so not the superblock's: its handle has none
             inode = event.inode
-            inode.ino = record.inode
-            inode.generation = record.generation or 0
-            inode.generation_known = True
-            if record.root is not None:
-                inode.subvolume = record.root
+            inode.ino = ino
+            inode.generation = generation or 0
+            if root is not None:
+                inode.subvolume = root
         return event
 
-    def _pattern(self, key: tuple[str, int, bool], units: Units, clocks: pb.Clocks) -> pb.Event:
-        fsid, error, is_superblock = key
-        kind, severity = _KINDS.get(error, _ANY_KIND)
+    def _keep_pattern(self, key: tuple[object, ...], pattern: pb.Event) -> pb.Event:
+        if len(self._patterns) >= MAX_PATTERNS:
+            self._patterns.clear()
+        self._patterns[key] = pattern
+        return pattern
+
+    def _pattern(self, record: FsError, units: Units, clocks: pb.Clocks) -> pb.Event:
+        """Make what an event shares with all others of the same filesystem, errno, process and count."""
+        is_superblock = record.is_superblock
+        kind, severity = _KINDS.get(record.error, _ANY_KIND)
+        error = min(record.error, _I32_MAX)
         name = errno.errorcode.get(error, f"errno {error}")
         where = "superblock" if is_superblock else "inode"
         pattern = pb.Event(
@@ -192,16 +196,21 @@ class FanotifySource(Source):
             kind=kind,
             severity=severity,
             clocks=clocks,
-            count=1,
-            errno=min(error, _I32_MAX),
-            message=text(f"filesystem error in {where}: {os.strerror(min(error, _I32_MAX))} ({name})"),
+            count=max(1, record.error_count),
+            errno=error,
+            message=text(f"filesystem error in {where}: {os.strerror(error)} ({name})"),
             signature=f"fs_error {where} {name}",
-            fanotify=pb.FanotifyDetail(superblock=is_superblock),
+            others_unknown=record.error_count > 1,
+            fanotify=pb.FanotifyDetail(
+                superblock=is_superblock,
+                error_count=record.error_count,
+                handle_type=record.handle_type & 0xFFFFFFFF,
+                pid=record.pid,
+            ),
         )
-        units.by_fsid(fsid).put_into(pattern)
-        if len(self._patterns) >= MAX_PATTERNS:
-            self._patterns.clear()
-        self._patterns[key] = pattern
+        if record.inode is not None:
+            pattern.inode.generation_known = True
+        units.by_fsid(record.fsid).put_into(pattern)
         return pattern
 
     def _overflow(self, lost: int, is_exact: bool) -> record_pb2.Gap:

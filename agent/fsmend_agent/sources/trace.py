@@ -45,6 +45,8 @@ _BLOCK_UNKNOWN = Meaning(pb.EVENT_KIND_DEVICE_IO_ERROR, pb.SEVERITY_ERROR)
 _ALWAYS_BENIGN = frozenset({errno.EAGAIN})
 _NOT_DONE_IS_FINE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.EREMOTEIO, errno.ENOSPC})
 _SECTOR_LIMIT = 2**63
+_TIME_LIMIT_NS = 2**62  # damaged pages name times that no protobuf field holds
+_ERRNO_MAX = 4095
 
 
 class TraceSource(Source):
@@ -177,7 +179,7 @@ def from_ext4_error(record: Ext4Error, units: Units, clock: "Clock") -> pb.Event
         source="trace",
         kind=pb.EVENT_KIND_FS_ERROR,
         severity=pb.SEVERITY_ERROR,
-        clocks=clock.at(record.timestamp_ns),
+        clocks=clock.at(min(record.timestamp_ns, _TIME_LIMIT_NS)),
         count=1,
         message=f"ext4 error at {place}",
         signature=f"ext4_error {place}",
@@ -198,9 +200,9 @@ def from_block_error(record: BlockRequestError, ioprio: int, units: Units, clock
         source="trace",
         kind=kind,
         severity=meaning.severity,
-        clocks=clock.at(record.timestamp_ns),
+        clocks=clock.at(min(record.timestamp_ns, _TIME_LIMIT_NS)),
         count=1,
-        errno=record.error,
+        errno=min(record.error, _ERRNO_MAX),
         message=f"{record.operation} of {record.sectors} sectors at {record.sector} failed: {reason}",
         signature=f"block_rq_error {_operation(record.operation) or 'F'} {reason}",
         block_request=pb.BlockRequestDetail(operation=record.operation, ioprio=ioprio),

@@ -4,6 +4,7 @@ import asyncio
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from fsmend_agent.errors import DecodeError
@@ -33,6 +34,7 @@ _SCOPES: dict[HealthDomain, "pb.XfsScope.ValueType"] = {
     HealthDomain.INODE: pb.XFS_SCOPE_INODE,
 }
 _GEOMETRY_BYTES, _AG_BYTES = 256, 128
+_ONE = struct.pack("=I", 1)
 _FS_MASKS = struct.Struct("=112xII")
 _AG_MASKS = struct.Struct("=I16xII")
 
@@ -71,10 +73,11 @@ class XfsHealthSource(Source):
         unsubscribe = self.watch.filesystems.subscribe(self._forget)
         timers: dict[str, asyncio.TimerHandle] = {}
         try:
-            async for filesystem in polling.filesystems(self.watch.filesystems, "xfs"):
-                if await self._look(filesystem, units):
-                    uuid = filesystem.uuid
-                    timers[uuid] = asyncio.get_running_loop().call_later(WALK_SECONDS, polling.poke, uuid)
+            async with aclosing(polling.filesystems(self.watch.filesystems, "xfs")) as due:
+                async for filesystem in due:
+                    if await self._look(filesystem, units):
+                        uuid = filesystem.uuid
+                        timers[uuid] = asyncio.get_running_loop().call_later(WALK_SECONDS, polling.poke, uuid)
         finally:
             self._polling = None
             for timer in timers.values():
@@ -180,7 +183,8 @@ def changes_in(raw: bytes) -> Iterator[Change]:
     Raises:
         DecodeError: it is none of the three answers.
     """
-    if len(raw) == _GEOMETRY_BYTES:
+    # A bulkstat of one inode is as long as a geometry; it has that 1 where the other has the length of the log.
+    if len(raw) == _GEOMETRY_BYTES and raw[16:20] != _ONE:
         sick, checked = _FS_MASKS.unpack_from(raw)
         found = [(Place(HealthDomain.FS, 0), sick, checked, 0)]
     elif len(raw) == _AG_BYTES:
