@@ -1,6 +1,6 @@
 """Duplicates, reordering and lateness give the identical incident set."""
 
-from collector.diagnosis.findings import START, UUID, btrfs, content, engine, ext4, feed, finding
+from collector.diagnosis.findings import START, UUID, btrfs, content, engine, ext4, feed, finding, state_name
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,7 +62,7 @@ def rich():
     """Return findings about one filesystem that compete in every field of its incident."""
     return [
         ext4("FS_METADATA_CORRUPTION", 1, ino=3, path=b"/a", generation=1, source="fanotify", errno=117),
-        ext4("FS_METADATA_CORRUPTION", 2, ino=3, path=b"/b", generation=2, source="fanotify", errno=74),
+        ext4("FS_METADATA_CORRUPTION", 2, ino=3, path=b"/b", generation=2, source="fanotify", errno=74, host_name="h2"),
         ext4("FS_METADATA_CORRUPTION", 3, ino=3, function="f", line=1, mount_point=b"/first"),
         ext4("FS_METADATA_CORRUPTION", 4, ino=3, function="g", line=2, mount_point=b"/second", last_ns=NOW),
         ext4("FS_ERROR", 1, function="h", line=3, source="trace", filesystem_device="dm-0"),
@@ -82,6 +82,18 @@ def test_competing_values_are_settled_alike_in_any_order(data):
     (expected,) = incident_set(stream)
     assert (expected.occurrences, expected.evidence_count) == (11, 10)
     assert incident_set(data.draw(st.permutations(stream))) == [expected]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_parts_that_fell_sick_and_healed_end_alike_in_any_order(data):
+    stream = []
+    for second, (number, sick) in enumerate([(0, True), (1, True), (0, False), (0, True), (1, False), (0, False)]):
+        kind = "FS_METADATA_CORRUPTION" if sick else "FS_HEALTHY"
+        stream.append(ext4(kind, second, sick=sick, scope=f"ag {number}", severity="ERROR" if sick else "NOTICE"))
+    for shown, state in ((stream, "resolved"), (stream[:-1], "open")):
+        (incident,) = incident_set(data.draw(st.permutations(shown)))
+        assert state_name(incident) == state
 
 
 @settings(deadline=None, max_examples=60)
