@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from systemd_hosts import Lan, SystemdHost, lan, why_not
+from stage.hosts import Lan, SystemdHost, lan, why_not
 
 PROJECT = Path(__file__).resolve().parents[2]
 PLAYBOOK_SECONDS = 600

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from systemd_hosts import SystemdHost
+from stage.hosts import SystemdHost
 
 pytestmark = [pytest.mark.ansible, pytest.mark.timeout(1500)]
 
