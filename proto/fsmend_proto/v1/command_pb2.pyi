@@ -378,16 +378,22 @@ class RepairXfs(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
+    TARGETED_ONLY_FIELD_NUMBER: _builtins.int
+    targeted_only: _builtins.bool
+    """do not go on to the whole filesystem when the items do not suffice"""
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___XfsScrubItem]: ...
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___XfsScrubItem]:
+        """none: the whole filesystem"""
+
     def __init__(
         self,
         *,
         items: _abc.Iterable[Global___XfsScrubItem] | None = ...,
+        targeted_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "targeted_only", b"targeted_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -404,8 +410,11 @@ class XfsScrubItem(_message.Message):
     type: _builtins.int
     """XFS_SCRUB_TYPE_*"""
     agno: _builtins.int
+    """of the allocation or realtime group"""
     ino: _builtins.int
+    """of the inode; for METAPATH one of XFS_SCRUB_METAPATH_*"""
     generation: _builtins.int
+    """of the inode; 0: the agent asks"""
     def __init__(
         self,
         *,
@@ -548,8 +557,12 @@ class CommandResult(_message.Message):
     SCRUBS_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     DURATION_NS_FIELD_NUMBER: _builtins.int
+    XFS_SCRUBS_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
     verdict: Global___Verdict.ValueType
     duration_ns: _builtins.int
+    summary: _builtins.str
+    """one line, where verdict and counts do not say it"""
     @_builtins.property
     def before(self) -> Global___HealthReading: ...
     @_builtins.property
@@ -558,6 +571,8 @@ class CommandResult(_message.Message):
     def scrubs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScrubOutcome]: ...
     @_builtins.property
     def evidence(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvidenceFile]: ...
+    @_builtins.property
+    def xfs_scrubs(self) -> _containers.RepeatedCompositeFieldContainer[Global___XfsScrubOutcome]: ...
     def __init__(
         self,
         *,
@@ -567,10 +582,12 @@ class CommandResult(_message.Message):
         scrubs: _abc.Iterable[Global___ScrubOutcome] | None = ...,
         evidence: _abc.Iterable[Global___EvidenceFile] | None = ...,
         duration_ns: _builtins.int = ...,
+        xfs_scrubs: _abc.Iterable[Global___XfsScrubOutcome] | None = ...,
+        summary: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "duration_ns", b"duration_ns", "evidence", b"evidence", "scrubs", b"scrubs", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "duration_ns", b"duration_ns", "evidence", b"evidence", "scrubs", b"scrubs", "summary", b"summary", "verdict", b"verdict", "xfs_scrubs", b"xfs_scrubs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -692,6 +709,57 @@ class ScrubOutcome(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ScrubOutcome: _TypeAlias = ScrubOutcome  # noqa: Y015
+
+@_typing.final
+class XfsScrubOutcome(_message.Message):
+    """What became of one piece of XFS metadata."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    FLAGS_FIELD_NUMBER: _builtins.int
+    FLAG_NAMES_FIELD_NUMBER: _builtins.int
+    ERRNO_FIELD_NUMBER: _builtins.int
+    CORRUPT_FIELD_NUMBER: _builtins.int
+    REPAIRED_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"bnobt of ag 1", "the whole filesystem" """
+    flags: _builtins.int
+    """XFS_SCRUB_OFLAG_* of the last call"""
+    errno: _builtins.int
+    """of the last call"""
+    corrupt: _builtins.bool
+    """it was found corrupt"""
+    repaired: _builtins.bool
+    """and a check after the repair found nothing more"""
+    calls: _builtins.int
+    @_builtins.property
+    def item(self) -> Global___XfsScrubItem: ...
+    @_builtins.property
+    def flag_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """kernel words in lower case: corrupt, xfail, incomplete …"""
+
+    def __init__(
+        self,
+        *,
+        item: Global___XfsScrubItem | None = ...,
+        name: _builtins.str = ...,
+        flags: _builtins.int = ...,
+        flag_names: _abc.Iterable[_builtins.str] | None = ...,
+        errno: _builtins.int = ...,
+        corrupt: _builtins.bool = ...,
+        repaired: _builtins.bool = ...,
+        calls: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "corrupt", b"corrupt", "errno", b"errno", "flag_names", b"flag_names", "flags", b"flags", "item", b"item", "name", b"name", "repaired", b"repaired"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___XfsScrubOutcome: _TypeAlias = XfsScrubOutcome  # noqa: Y015
 
 @_typing.final
 class EvidenceFile(_message.Message):

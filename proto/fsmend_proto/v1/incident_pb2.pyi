@@ -231,11 +231,20 @@ class Place(_message.Message):
     FUNCTION_FIELD_NUMBER: _builtins.int
     LINE_FIELD_NUMBER: _builtins.int
     SECTORS_FIELD_NUMBER: _builtins.int
+    XFS_SCOPE_FIELD_NUMBER: _builtins.int
+    XFS_NUMBER_FIELD_NUMBER: _builtins.int
+    XFS_SICK_FIELD_NUMBER: _builtins.int
     ino: _builtins.int
     generation: _builtins.int
     path: _builtins.bytes
     function: _builtins.str
     line: _builtins.int
+    xfs_scope: _event_pb2.XfsScope.ValueType
+    """the part of an XFS that `xfs_sick` speaks of"""
+    xfs_number: _builtins.int
+    """of the AG or rtgroup"""
+    xfs_sick: _builtins.int
+    """its health mask by the latest reading; 0: healthy again, or never told"""
     @_builtins.property
     def sectors(self) -> _event_pb2.SectorRange: ...
     def __init__(
@@ -247,10 +256,13 @@ class Place(_message.Message):
         function: _builtins.str = ...,
         line: _builtins.int = ...,
         sectors: _event_pb2.SectorRange | None = ...,
+        xfs_scope: _event_pb2.XfsScope.ValueType = ...,
+        xfs_number: _builtins.int = ...,
+        xfs_sick: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["sectors", b"sectors"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["function", b"function", "generation", b"generation", "ino", b"ino", "line", b"line", "path", b"path", "sectors", b"sectors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["function", b"function", "generation", b"generation", "ino", b"ino", "line", b"line", "path", b"path", "sectors", b"sectors", "xfs_number", b"xfs_number", "xfs_scope", b"xfs_scope", "xfs_sick", b"xfs_sick"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
