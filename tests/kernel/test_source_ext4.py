@@ -7,14 +7,16 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from kernel.loopfs import corrupt_ext4_directory, run
+from kernel.loopfs import corrupt_ext4_directory, overwrite, run
 from kernel.watching import mounted_table, watching
 
+from fsmend_agent.coalesce import MAX_PLACES, Coalescer
 from fsmend_agent.sources.ext4_stats import Ext4StatsSource
 from fsmend_agent.sources.fanotify import FanotifySource
 from fsmend_agent.sources.kmsg import KmsgSource
 from fsmend_agent.sources.trace import TraceSource
 from fsmend_proto.v1 import event_pb2 as pb
+from fsmend_proto.v1 import record_pb2
 
 pytestmark = pytest.mark.kernel
 ALL = (FanotifySource, TraceSource, KmsgSource, Ext4StatsSource)
@@ -152,6 +154,74 @@ async def test_ten_thousand_errors_are_all_counted(ext4_fs, write_trigger):
         assert counted("trace") + lost() == number
         assert counted("fanotify") == number or any(gap.source == "fanotify" for gap in seen.gaps)
         run("umount", ext4_fs.mount_point)
+
+
+async def test_what_the_ring_overwrote_is_a_gap_with_the_exact_count(ext4_fs, write_trigger):
+    ext4_fs.mount()
+    number = 40_000
+    async with watching(TraceSource) as seen:
+        await mounted_table(seen, ext4_fs)
+        write_trigger(ext4_fs.loop, number)  # on the loop's own thread: nobody reads the ring meanwhile
+
+        def accounted():
+            return sum(event.count for event in seen.of("trace")) + sum(gap.lost for gap in seen.gaps)
+
+        await seen.until(lambda: accounted() >= number)
+        await asyncio.sleep(1.2)
+    assert accounted() == number
+    assert {gap.reason for gap in seen.gaps} == {record_pb2.GAP_REASON_RING_OVERRUN}
+    assert all(gap.lost_is_exact for gap in seen.gaps)
+
+
+async def test_the_log_source_goes_on_where_it_was_when_it_is_started_again(ext4_fs, write_trigger):
+    ext4_fs.mount()
+    async with watching() as seen:
+        await mounted_table(seen, ext4_fs)
+        source = KmsgSource(seen.watch)
+        for turn in (1, 2):
+            if turn == 2:
+                write_trigger(ext4_fs.loop)  # while nobody reads
+            task = asyncio.create_task(source.run())
+            await asyncio.sleep(0.2)
+            if turn == 1:
+                write_trigger(ext4_fs.loop)
+            await seen.until(lambda turn=turn: len(seen.of("kmsg")) == turn)
+            task.cancel()
+            await asyncio.wait({task})
+    assert len(seen.of("kmsg")) == 2
+    assert seen.gaps == []
+
+
+async def test_a_storm_over_many_inodes_is_exact_and_bounded_after_coalescing(ext4_fs):
+    mount_point, number = ext4_fs.mount(), 300
+    for one in range(number):
+        (mount_point / f"d{one}").mkdir()
+    ext4_fs.unmount()
+    blocks = run(
+        "debugfs", "-f", "/dev/stdin", ext4_fs.loop.device, input="".join(f"blocks /d{one}\n" for one in range(number))
+    )
+    found = [int(line) for line in blocks.splitlines() if line.strip().isdecimal()]
+    assert len(found) == number
+    size = 1024 if "Block size:               1024" in run("dumpe2fs", "-h", ext4_fs.loop.device) else 4096
+    for block in found:
+        overwrite(ext4_fs.loop.device, block * size, b"\xa5" * size)
+    folding, sent, now = Coalescer(1.0), [], asyncio.get_running_loop().time
+    async with watching(FanotifySource) as seen:
+        seen.forward = lambda event: sent.extend(folding.add(event, now()))
+        mount_point = ext4_fs.mount()
+        await mounted_table(seen, ext4_fs)
+        for one in range(number):
+            await asyncio.to_thread(listing, mount_point / f"d{one}")
+        await asyncio.sleep(0.3)  # the superblock's counter follows a moment later
+        errors = errors_count(ext4_fs.loop)
+        await seen.until(lambda: sum(event.count for event in seen.of("fanotify")) >= errors)
+    sent += folding.flush()
+    assert errors >= number
+    assert sum(event.count for event in sent) == errors
+    assert len(sent) <= 3 * MAX_PLACES
+    shown = {event.inode.path for event in sent if event.inode.path}
+    assert len(shown) >= MAX_PLACES
+    assert any(event.others_unknown for event in sent)
 
 
 async def test_the_trace_instances_are_removed_and_the_group_is_closed():

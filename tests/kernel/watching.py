@@ -24,9 +24,13 @@ class Seen:
     everything: list = field(default_factory=list)
     gaps: list = field(default_factory=list)
     sources: list = field(default_factory=list)
+    table: object = None
+    watch: object = None
+    forward: object = field(default=lambda _event: None)
 
     def emit(self, event):
         self.everything.append(event)
+        self.forward(event)
         for source in self.sources:
             if source.name != event.source:
                 source.poke(event.filesystem.uuid)
@@ -55,7 +59,7 @@ async def watching(*kinds, config=QUICK):
     watch = Watch(config, Clock(), table, DeviceTable(), seen.emit, seen.gaps.append)
     sources = [kind(watch) for kind in kinds]
     seen.sources.extend(sources)
-    seen.table = table
+    seen.table, seen.watch = table, watch
     tasks = [asyncio.create_task(source.run()) for source in sources]
     tasks.append(asyncio.create_task(filesystems.follow(table)))
     await asyncio.sleep(0.3)

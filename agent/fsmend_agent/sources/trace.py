@@ -135,14 +135,37 @@ class TraceSource(Source):
     def _drain(self, instance: trace.TraceInstance, names: FunctionNames, units: Units, losses: Losses) -> None:
         batch = instance.read(PAGES_PER_TURN)
         names.learn(batch.events)
-        for event in batch.events:
-            found = self._convert(event, names.name(event), units)
-            if found is not None:
-                units.emit(found)
+        for found in self._fold(batch.events, names, units):
+            units.emit(found)
         for error in batch.undecoded:
             self.watch.emit(undecoded("trace", self.watch.clock.now(), "trace page", error.raw, error.reason))
         if batch.lost or batch.lost_unknown:
             self._check_losses(instance, losses)
+
+    def _fold(self, events: list[TraceEvent], names: FunctionNames, units: Units) -> Iterator[pb.Event]:
+        """Yield the events of one read. ext4_errors of one place differ in nothing but time, so they become one event.
+
+        With that a storm's cost is that of taking the pages apart.
+        """
+        folded: dict[tuple[object, ...], tuple[list[int], TraceEvent]] = {}
+        for event in events:
+            if event.name != "ext4_error":
+                found = self._convert(event, None, units)
+                if found is not None:
+                    yield found
+                continue
+            key = (event.fields.get("dev"), event.fields.get("function"), event.fields.get("line"))
+            kept = folded.get(key)
+            if kept is None:
+                kept = folded[key] = ([], event)
+            kept[0].append(event.timestamp_ns)
+        for times_ns, event in folded.values():
+            found = self._convert(event, names.name(event), units)
+            if found is not None and len(times_ns) > 1:
+                found.count = len(times_ns)
+                found.last.CopyFrom(self.watch.clock.at(min(times_ns[-1], _TIME_LIMIT_NS)))
+            if found is not None:
+                yield found
 
     def _convert(self, event: TraceEvent, function: str | None, units: Units) -> pb.Event | None:
         """Return an event; None for a request that failed without anything being wrong."""
@@ -185,7 +208,10 @@ def from_ext4_error(record: Ext4Error, units: Units, clock: "Clock") -> pb.Event
         signature=f"ext4_error {place}",
         ext4_error=pb.Ext4ErrorDetail(function=record.function or "", line=record.line),
     )
-    units.by_number(record.major, record.minor).put_into(event)
+    unit = units.by_number(record.major, record.minor)
+    unit.put_into(event)
+    if unit.filesystem is None and unit.device is not None:  # being mounted: its name lets it be found in a moment
+        event.filesystem.type, event.filesystem.device_name = "ext4", unit.device.name
     return event
 
 

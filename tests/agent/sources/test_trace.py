@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsmend_agent.kernel.trace_records import BlockRequestError, Ext4Error
+from fsmend_agent.kernel.trace_records import BlockRequestError, Ext4Error, TraceEvent
 from fsmend_agent.sources._units import Units
 from fsmend_agent.sources.trace import TraceSource, from_block_error, from_ext4_error, is_benign
 from fsmend_proto.v1 import event_pb2 as pb
@@ -51,6 +51,12 @@ def test_the_place_in_the_code_is_the_signature(stage):
     units = Units(stage.watch)
     event = from_ext4_error(Ext4Error(1, 0, 77, 7, 0, "ext4_lookup", 1787), units, stage.watch.clock)
     assert (event.signature, event.ext4_error.function) == ("ext4_error ext4_lookup:1787", "ext4_lookup")
+
+
+def test_an_ext4_that_is_not_in_the_table_yet_goes_by_its_device(make_stage):
+    watch = make_stage().watch
+    event = from_ext4_error(Ext4Error(1, 0, 77, 7, 0, "ext4_fill_super", 1), Units(watch), watch.clock)
+    assert (event.filesystem.type, event.filesystem.device_name, event.filesystem.uuid) == ("ext4", "loop0", "")
 
 
 def test_an_error_on_a_disk_is_the_filesystems_of_the_partition_it_lies_in(
@@ -120,6 +126,21 @@ def test_what_follows_damage_is_kept_raw(stage):
     good, bad = TraceSource(stage.watch).replay(page(block_record(), b"\0\0\0\0"))
     assert good.sectors.start == 2048
     assert bad.undecoded.interface == "trace page"
+
+
+def test_ext4_errors_of_one_place_and_one_read_are_one_event_with_an_exact_count(stage):
+    def event(line, time_ns):
+        fields = {"dev": 7 << 20, "function": 0xFF, "line": line, "common_pid": 1}
+        return TraceEvent("ext4", "ext4_error", fields, time_ns, 0)
+
+    class Names:
+        def name(self, _event):
+            return "ext4_lookup"
+
+    events = [event(1, 10), event(2, 20), event(1, 30), event(1, 40)]
+    first, second = TraceSource(stage.watch)._fold(events, Names(), Units(stage.watch))
+    assert (first.count, first.clocks.boot_ns, first.last.boot_ns) == (3, 10, 40)
+    assert (second.count, second.clocks.boot_ns, second.HasField("last")) == (1, 20, False)
 
 
 @pytest.mark.parametrize("time_ns", [0, 2**63, 2**64 - 1])
