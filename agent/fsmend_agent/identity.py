@@ -8,17 +8,21 @@ over, so that a crash at any point leaves a key and a certificate that belong to
 
 import os
 import stat
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from fsmend_agent.errors import EnrolError
 from fsmend_agent.openssl import CertificateFacts, certificate_facts, public_key
-from fsmend_agent.spool.files import read_bounded, remove, replace_file, sync_directory
+from fsmend_agent.spool.files import read_bounded, replace_file, sync_directory
 
 KEY, CERTIFICATE, AUTHORITY = "agent.key", "agent.crt", "authority.crt"
 AGENT_ID, COLLECTORS, ENROL_ADDRESSES = "agent_id", "collectors", "enrol_addresses"
 NEXT_KEY, NEXT_CERTIFICATE = "next.key", "next.crt"
+_FILES = (KEY, CERTIFICATE, AUTHORITY, AGENT_ID, COLLECTORS, ENROL_ADDRESSES)
 _LIMIT_BYTES = 1 << 20
+# One thread of this process at a time looks at, or exchanges, a key and its certificate.
+_exchange = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +65,12 @@ def write_next(directory: Path, key: bytes, chain: bytes, authority: bytes) -> N
     Raises:
         OSError: a file cannot be written; the present identity holds.
     """
-    _put(directory / NEXT_KEY, key)
-    if authority:
-        _put(directory / AUTHORITY, authority)
-    _put(directory / NEXT_CERTIFICATE, chain)
-    promote(directory)
+    with _exchange:
+        _put(directory / NEXT_KEY, key)
+        if authority:
+            _put(directory / AUTHORITY, authority)
+        _put(directory / NEXT_CERTIFICATE, chain)
+        promote(directory)
 
 
 def _put(path: Path, data: bytes) -> None:
@@ -74,15 +79,13 @@ def _put(path: Path, data: bytes) -> None:
 
 
 def promote(directory: Path) -> None:
-    """Finish a renewal that was cut short, or remove one that never became whole."""
+    """Finish a renewal that was cut short once both files were there; a key alone waits to be overwritten."""
     key, chain = directory / NEXT_KEY, directory / NEXT_CERTIFICATE
     if chain.exists():
         if key.exists():
             key.rename(directory / KEY)
         chain.rename(directory / CERTIFICATE)
         sync_directory(directory)
-    elif key.exists():
-        remove(key)
 
 
 def load_identity(directory: Path) -> Identity:
@@ -92,17 +95,16 @@ def load_identity(directory: Path) -> Identity:
         EnrolError: there is none, it cannot be read, or its parts do not belong together.
     """
     try:
-        promote(directory)
-        read = {
-            name: read_bounded(directory / name, _LIMIT_BYTES)
-            for name in (KEY, CERTIFICATE, AUTHORITY, AGENT_ID, COLLECTORS, ENROL_ADDRESSES)
-        }
+        with _exchange:
+            promote(directory)
+            read = {name: read_bounded(directory / name, _LIMIT_BYTES) for name in _FILES}
+            public = public_key(directory / KEY)
     except FileNotFoundError as error:
         raise EnrolError(f"this host is not enrolled: {error.filename} is missing; run `fsmend-agent enrol`") from error
     except OSError as error:
         raise EnrolError(f"the identity cannot be read: {error}") from error
     facts = certificate_facts(read[CERTIFICATE])
-    if facts.public_key != public_key(directory / KEY):
+    if facts.public_key != public:
         raise EnrolError(f"{directory / KEY} and {directory / CERTIFICATE} do not belong together; enrol again")
     return Identity(
         facts.agent_id,
