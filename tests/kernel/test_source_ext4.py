@@ -189,7 +189,7 @@ async def test_the_log_source_goes_on_where_it_was_when_it_is_started_again(ext4
             task.cancel()
             await asyncio.wait({task})
     assert len(seen.of("kmsg")) == 2
-    assert seen.gaps == []
+    assert not [gap for gap in seen.gaps if "overwritten" in gap.message]
 
 
 async def test_a_storm_over_many_inodes_is_exact_and_bounded_after_coalescing(ext4_fs):
