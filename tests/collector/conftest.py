@@ -1,5 +1,4 @@
 import pytest
-
 from collector.rig import Rig, make_config
 
 

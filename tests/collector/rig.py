@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import time
 import uuid
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,18 @@ from fsmend_collector.collector import Collector
 from fsmend_collector.config import Config, SessionsConfig
 from fsmend_collector.initialise import initialise
 from fsmend_collector.pki.certificates import key_pem, new_key
+from fsmend_collector.pki.tokens import new_token, store_token
 from fsmend_proto.v1 import enrol_pb2, enrol_pb2_grpc, event_pb2, link_pb2, link_pb2_grpc, record_pb2
 
 WAIT_SECONDS = 10.0
+
+
+async def eventually(check: Callable[[], Awaitable[Any]]) -> Any:
+    """Return the first true answer of `check`."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not (answer := await check()):  # noqa: ASYNC110  what is waited for happens in rows of a database
+            await asyncio.sleep(0.02)
+    return answer
 
 
 def make_config(directory: Path, **sessions: int) -> Config:
@@ -43,7 +54,9 @@ def event_record(sequence: int, **changes: Any) -> bytes:
         "severity": event_pb2.SEVERITY_INFO,
         "source": "test",
         "count": 1,
-        "clocks": event_pb2.Clocks(wall_ns=1_700_000_000_000_000_000 + sequence % 1000, boot_ns=sequence, boot_id="boot-1"),
+        "clocks": event_pb2.Clocks(
+            wall_ns=1_700_000_000_000_000_000 + sequence % 1000, boot_ns=sequence, boot_id="boot-1"
+        ),
         "message": f"event {sequence}",
     }
     event = event_pb2.Event(**(fields | changes))
@@ -186,10 +199,6 @@ class Rig:
         await self.collector.start()
 
     async def secret(self, host_name: str = "", ttl_seconds: int = 600, now_ns: int = 0) -> str:
-        import time
-
-        from fsmend_collector.pki.tokens import new_token, store_token
-
         token = new_token("operator:test", host_name, ttl_seconds, now_ns or time.time_ns())
         await self.collector.store.write(store_token, token)
         return token.secret

@@ -4,8 +4,8 @@ import asyncio
 import time
 
 import pytest
-
 from collector.rig import batch
+
 from fsmend_collector.commands import QUEUED, SENT, check_command, may_follow
 from fsmend_collector.dispatch import prepare
 from fsmend_collector.errors import CommandRefused

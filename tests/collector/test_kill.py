@@ -7,11 +7,12 @@ import socket
 import sqlite3
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import grpc
 import pytest
-
 from collector.rig import Agent, Identity, Stream, events_batch, make_config
+
 from fsmend_collector.pki.authority import Authority
 from fsmend_collector.pki.certificates import certificate_pem, new_key
 from fsmend_collector.pki.tokens import NewAgent, new_token, redeem, store_token
@@ -40,8 +41,6 @@ def config_file(directory, config):
 
 def enrolled(config) -> Identity:
     """Enrol without a collector, straight in the store."""
-    from datetime import UTC, datetime
-
     migrate(config.store_url, config.state_directory / "migrate.lock")
     authority = Authority.load(config.pki_directory)
     key = new_key()

@@ -104,7 +104,7 @@ class Diagnose:
             await self._write()
             if not more:
                 break
-            # Agents' spools must drain first: in a storm diagnosis takes a fifth of the interpreter, and catches up after.
+            # Agents' spools must drain first: in a storm diagnosis takes a fifth of the interpreter, and catches up.
             busy = self._store.writer.state.queued > 0
             await asyncio.sleep(YIELD_FACTOR * (time.monotonic() - begun) if busy else 0)
         if time.monotonic() - self._policy_seconds >= POLICY_SECONDS:

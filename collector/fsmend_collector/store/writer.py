@@ -28,6 +28,7 @@ Perform = Callable[[Connection, list[I]], "list[T | CollectorError]"]
 # Rows, roughly: more would make every agent in the transaction wait for its acknowledgement.
 MAX_WEIGHT_A_TRANSACTION = 8_192
 MAX_QUEUED_JOBS = 20_000
+FAILURE_SHOWN_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ class WriterState:
     Attributes:
         queued: jobs that wait.
         transactions: committed since the start.
-        failure: why the last transaction failed; empty when it was committed.
+        failure: why a transaction failed within the last minute; on a full disk small ones still succeed now and then.
         failing_since_ns: monotonic clock, 0 when the last transaction was committed.
     """
 
@@ -66,12 +67,15 @@ class Writer:
         self._transactions = 0
         self._failure = ""
         self._failing_since_ns = 0
+        self._failed_seconds = 0.0
         self._stopped = False
 
     @property
     def state(self) -> WriterState:
         """Return what the writer is doing."""
-        return WriterState(self._queue.qsize(), self._transactions, self._failure, self._failing_since_ns)
+        recent = time.monotonic() - self._failed_seconds < FAILURE_SHOWN_SECONDS
+        failure = self._failure if recent else ""
+        return WriterState(self._queue.qsize(), self._transactions, failure, self._failing_since_ns)
 
     def start(self) -> None:
         """Start the thread."""
@@ -142,7 +146,7 @@ class Writer:
                 self._note_failure(str(failure))
             results = [failure] * len(jobs)
         else:
-            self._failure, self._failing_since_ns = "", 0
+            self._failing_since_ns = 0
         _resolve(jobs, results)
 
     def _transaction(self, connection: Connection, jobs: list[_Job]) -> list[Any]:
@@ -155,6 +159,7 @@ class Writer:
 
     def _note_failure(self, reason: str) -> None:
         self._failure = reason
+        self._failed_seconds = time.monotonic()
         self._failing_since_ns = self._failing_since_ns or time.monotonic_ns()
 
 

@@ -1,8 +1,7 @@
 """From committed events to stored incidents and queued commands, across restarts."""
 
-import asyncio
+from collector.rig import Rig, batch, event_record, eventually, make_config
 
-from collector.rig import Rig, batch, event_record, make_config
 from fsmend_proto.v1 import event_pb2, incident_pb2, inventory_pb2, record_pb2
 
 UUID = "0b1f0f6e-9d6c-4b0a-8a53-2a2a3b9a1f10"
@@ -33,17 +32,21 @@ def inventory(sequence):
 
 async def incidents(rig, count=1):
     """Wait until there are `count` incidents that know their evidence."""
-    async with asyncio.timeout(10):
-        while len(found := await rig.rows("SELECT * FROM incidents")) < count:
-            await asyncio.sleep(0.02)
-    return found
+
+    async def enough():
+        found = await rig.rows("SELECT * FROM incidents")
+        return found if len(found) >= count else None
+
+    return await eventually(enough)
 
 
 async def evidence(rig, count):
-    async with asyncio.timeout(10):
-        while len(found := await rig.rows("SELECT event_id FROM incident_evidence ORDER BY event_id")) < count:
-            await asyncio.sleep(0.02)
-    return [row.event_id for row in found]
+
+    async def enough():
+        found = await rig.rows("SELECT event_id FROM incident_evidence ORDER BY event_id")
+        return [row.event_id for row in found] if len(found) >= count else None
+
+    return await eventually(enough)
 
 
 async def test_an_error_becomes_an_incident_with_its_evidence_and_a_command(rig):
@@ -86,10 +89,8 @@ async def test_a_restarted_collector_goes_on_with_the_same_incident_and_counts_n
         await stream.send(batch(agent.epoch, 3, corruption(3, ino=133)))
         await stream.acked(3)
         assert len(await evidence(again, 3)) == 3
-        async with asyncio.timeout(10):
-            while (row := (await incidents(again))[0]).occurrences < 3:
-                await asyncio.sleep(0.02)
-        assert (row.id, row.occurrences) == (before.id, 3)
+        (row,) = await eventually(lambda: again.rows("SELECT id FROM incidents WHERE occurrences=3"))
+        assert row.id == before.id
         assert len(await incidents(again)) == 1
     finally:
         await again.stop()

@@ -1,10 +1,10 @@
 """What a batch means."""
 
 import pytest
+from collector.rig import batch, event_record, gap_record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.rig import batch, event_record, gap_record
 from fsmend_collector.errors import ProtocolError
 from fsmend_collector.ingest.plan import MAX_RECORD_BYTES, MAX_SIGNED, make_plan
 from fsmend_proto.v1 import event_pb2, link_pb2, record_pb2

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
+from collector.rig import Identity, channel_to, enrol, signing_request
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from collector.rig import Identity, channel_to, enrol, signing_request
 from fsmend_collector.fleet import revoke
 from fsmend_collector.pki.authority import Authority
 from fsmend_collector.pki.certificates import certificate_pem, new_key, subject_of

@@ -3,8 +3,8 @@
 import asyncio
 
 import grpc
+from collector.rig import batch, event_record, events_batch, eventually, gap_record
 
-from collector.rig import batch, event_record, events_batch, gap_record
 from fsmend_proto.v1 import link_pb2
 
 
@@ -203,8 +203,9 @@ async def test_an_agent_that_vanishes_is_no_longer_connected(rig):
     stream = await agent.connect()
     assert rig.collector.presence.connected(agent.identity.agent_id)
     stream.call.cancel()
-    async with asyncio.timeout(5):
-        while rig.collector.presence.connected(agent.identity.agent_id):
-            await asyncio.sleep(0.01)
-        while not (await rig.rows("SELECT disconnected_ns FROM agents"))[0].disconnected_ns:
-            await asyncio.sleep(0.01)
+
+    async def gone():
+        (row,) = await rig.rows("SELECT disconnected_ns FROM agents")
+        return row.disconnected_ns and not rig.collector.presence.connected(agent.identity.agent_id)
+
+    await eventually(gone)

@@ -1,3 +1,4 @@
+import asyncio
 import threading
 
 import pytest
@@ -45,8 +46,6 @@ async def test_a_read_sees_one_snapshot(store):
         begun.set()
         written.wait(5)
         return first, connection.execute(select(meta.c.key)).all()
-
-    import asyncio
 
     reading = asyncio.create_task(store.read(twice))
     await asyncio.to_thread(begun.wait, 5)

@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import insert, text
@@ -18,7 +19,14 @@ def rows():
         numbers = {"kind": chance.choice([1, 2]), "severity": chance.choice([1, 4]), "errno": 0, "ino": 0, "count": 1}
         texts = {"source": "s", "filesystem_uuid": chance.choice(["u1", "u2"]), "device_id": "", "command_id": ""}
         place = {"agent": chance.choice([1, 2, 3]), "epoch": 1, "sequence": id_, "wall_ns": 0, "record": b""}
-        yield {"id": id_, "chunk": id_ >> EVENT_CHUNK_BITS, "received_ns": id_ // 10 * 1000, **place, **numbers, **texts}
+        yield {
+            "id": id_,
+            "chunk": id_ >> EVENT_CHUNK_BITS,
+            "received_ns": id_ // 10 * 1000,
+            **place,
+            **numbers,
+            **texts,
+        }
 
 
 @pytest.fixture
@@ -63,8 +71,6 @@ def expected(everything, wanted):
 
 @pytest.mark.parametrize("wanted", FILTERS, ids=str)
 async def test_pages_walk_backwards_through_exactly_what_the_filter_lets_pass(filled, wanted):
-    from dataclasses import replace
-
     store, everything = filled
     found, before = [], wanted.before_id
     while page := await store.read(events_page, replace(wanted, before_id=before), 97):

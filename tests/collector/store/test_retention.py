@@ -38,7 +38,9 @@ async def test_old_rows_go_and_evidence_of_what_is_kept_stays(store):
         connection.execute(insert(agents).values(agent_id="a"))
         connection.execute(insert(events), [event_row(one, one * 10) for one in range(1, 21)])
         place = {"agent": 1, "epoch": 1, "sequence": 1, "reason": 1, "record": b""}
-        connection.execute(insert(gaps), [{"id": 30, "received_ns": 5, **place}, {"id": 31, "received_ns": 500, **place}])
+        connection.execute(
+            insert(gaps), [{"id": 30, "received_ns": 5, **place}, {"id": 31, "received_ns": 500, **place}]
+        )
         states = incident_pb2.INCIDENT_STATE_OPEN, incident_pb2.INCIDENT_STATE_RESOLVED
         connection.execute(insert(incidents), [incident_row("open", states[0], 1), incident_row("old", states[1], 1)])
         evidence = [{"incident_id": "open", "event_id": 3}, {"incident_id": "old", "event_id": 4}]

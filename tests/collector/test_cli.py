@@ -1,0 +1,128 @@
+"""`fsmend-collector` as an operator runs it."""
+
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from collector.rig import parse_join_token
+
+from fsmend_collector import entry
+from fsmend_collector.cli import main
+from fsmend_collector.config import load_config
+from fsmend_collector.pki.authority import Authority
+from fsmend_collector.store.migrate import file_lock
+
+
+@pytest.fixture
+def run(tmp_path):
+    runner = CliRunner()
+
+    def call(*arguments):
+        return runner.invoke(main, [*arguments, "--config", str(tmp_path / "etc/collector.toml")])
+
+    return call
+
+
+@pytest.fixture
+def initialised(run, tmp_path):
+    done = run(
+        "init",
+        "--name=collector.example",
+        "--address=10.0.0.1",
+        f"--directory={tmp_path / 'state'}",
+        "--operator=kim",
+        f"--contexts-file={tmp_path / 'home/contexts.yaml'}",
+    )
+    assert done.exit_code == 0, done.output
+    return tmp_path
+
+
+def test_init_makes_all_that_a_collector_and_its_operator_need(initialised):
+    config = load_config(initialised / "etc/collector.toml")
+    assert config.advertise == ("collector.example", "10.0.0.1")
+    assert Authority.load(config.pki_directory).server_pair() is not None
+    document = yaml.safe_load((initialised / "home/contexts.yaml").read_text())
+    context = document["contexts"]["default"]
+    assert context["address"] == "collector.example:9443"
+    for name in ("certificate", "key", "authority"):
+        assert (initialised / "home" / context[name]).exists()
+
+
+def test_keys_are_readable_by_their_owner_only(initialised):
+    keys = [*(initialised / "state/pki").glob("*.key"), *(initialised / "home").glob("*.key")]
+    assert len(keys) == 3
+    assert {stat.S_IMODE(key.stat().st_mode) for key in keys} == {0o600}
+
+
+def test_init_never_replaces_an_authority(initialised, run):
+    before = (initialised / "state/pki/authority.key").read_bytes()
+    done = run("init", "--name=other.example", f"--contexts-file={initialised / 'other.yaml'}")
+    assert done.exit_code == 1
+    assert "already has an authority" in done.output
+    assert (initialised / "state/pki/authority.key").read_bytes() == before
+
+
+def test_init_refuses_a_name_that_is_none(run, tmp_path):
+    done = run("init", "--name=not a name", f"--directory={tmp_path}")
+    assert (done.exit_code, "neither a host name" in done.output) == (1, True)
+
+
+def test_a_token_can_be_made_without_a_running_collector(initialised, run):
+    done = run("token", "create", "--host=db-1")
+    assert done.exit_code == 0, done.output
+    token = parse_join_token(done.output.strip())
+    config = load_config(initialised / "etc/collector.toml")
+    assert token.authority == Authority.load(config.pki_directory).der
+    assert list(token.enrol_addresses) == ["collector.example:9444", "10.0.0.1:9444"]
+    assert len(token.secret) >= 40
+
+
+def test_migrate_says_what_it_did(initialised, run):
+    assert "migrated from empty to 0001" in run("migrate").output
+    assert "store is at 0001" in run("migrate").output
+
+
+@pytest.mark.parametrize("verb", ["revoke", "release"])
+def test_an_unknown_agent_is_said_so(initialised, run, verb):
+    done = run("agent", verb, "nobody")
+    assert done.exit_code == 0
+    assert "unknown" in done.output or "not in quarantine" in done.output
+
+
+@pytest.mark.parametrize("command", [("run",), ("migrate",), ("token", "create")])
+def test_a_missing_configuration_is_one_clear_line(run, command):
+    done = run(*command)
+    assert done.exit_code == 1
+    assert len(done.output.strip().splitlines()) == 1
+    assert "cannot read" in done.output
+
+
+def test_running_before_init_says_what_to_do(run, tmp_path):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/collector.toml").write_text(f'state_directory = "{tmp_path}"\n')
+    assert "fsmend-collector init" in run("run").output
+
+
+@pytest.mark.parametrize("script", ["collector", "query"])
+def test_the_console_scripts_name_the_missing_extra(monkeypatch, capsys, script):
+    monkeypatch.setattr(entry, "find_spec", lambda name: None if name == "click" else object())
+    with pytest.raises(SystemExit) as caught:
+        getattr(entry, script)()
+    assert caught.value.code == 1
+    said = capsys.readouterr().err
+    assert "click not installed" in said
+    assert "fsmend[collector]" in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_second_collector_on_one_state_directory_is_refused(initialised, tmp_path):
+    command = [sys.executable, "-m", "fsmend_collector.cli", "run", "--config", str(tmp_path / "etc/collector.toml")]
+    with file_lock(tmp_path / "state/collector.lock", wait=False):
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ, timeout=60)
+    assert done.returncode == 1
+    assert "another collector runs" in done.stderr
+    assert "Traceback" not in done.stderr
