@@ -10,7 +10,7 @@ import click
 from fsmend_collector.query.kinds import Kind, body
 from fsmend_collector.query.render.columns import columns
 from fsmend_collector.query.render.machine import list_document, name, object_document, to_text
-from fsmend_collector.query.render.table import table
+from fsmend_collector.query.render.table import LINE_WIDTH, table
 from fsmend_proto.v1 import query_pb2 as pb
 
 MACHINE = ("json", "jsonl", "yaml")
@@ -39,7 +39,7 @@ def print_objects(kind: Kind, found: Sequence[pb.Object], output: str, *, more: 
 def rows(kind: Kind, found: Sequence[pb.Object], *, wide: bool) -> list[str]:
     """Return the lines of a table, heading first."""
     views = [body(item) for item in found]
-    return table(columns(kind.singular, wide=wide), views, time.time_ns(), line_width=None if wide else 80)
+    return table(columns(kind.singular, wide=wide), views, time.time_ns(), line_width=None if wide else LINE_WIDTH)
 
 
 def print_document(output: str, content: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import grpc
 
@@ -121,8 +121,7 @@ class QueryService(QueryServicer):
                     yield batch, reached
 
     def _woken(self, topic: Topic) -> contextlib.aclosing[AsyncGenerator[None, None]]:
-        wakes = self._parts.feed.follow(topic, at_least_every_seconds=QUIET_SECONDS)
-        return contextlib.aclosing(cast("AsyncGenerator[None, None]", wakes))
+        return contextlib.aclosing(self._parts.feed.follow(topic, at_least_every_seconds=QUIET_SECONDS))
 
     async def _start(self, request: pb.FollowEventsRequest, context: Context) -> int:
         if not request.cursor:
@@ -138,16 +137,18 @@ class QueryService(QueryServicer):
         async with self._answering(context):
             view = await self._command(request.command_id, context)
             yield view
+            if view.state in FINAL_STATES:
+                return
             async with self._woken("commands") as wakes:
                 async for _ in wakes:
-                    if view.state in FINAL_STATES:
-                        return
                     now = await self._parts.store.read(reads.command_by_id, view.command.id)
-                    if now is None:
+                    if now is None:  # past its retention
                         return
                     if (now.updated_ns, now.state, now.last_update) != (view.updated_ns, view.state, view.last_update):
                         view = now
                         yield view
+                    if view.state in FINAL_STATES:
+                        return
 
     async def RunRepair(self, request: pb.RunRepairRequest, context: Context) -> pb.RunRepairReply:
         """Find the target, complete the command, and queue it."""

@@ -1,5 +1,6 @@
 """`fsmend events`: order, filters, following without hole or repeat, at once."""
 
+import itertools
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import pytest
 from fsmend_collector.query.client import Client
 from fsmend_collector.query.contexts import load_context
 from fsmend_proto.v1 import query_pb2 as pb
+from fsmend_proto.v1 import record_pb2
 
 CLI = [sys.executable, "-c", "from fsmend_collector.query.cli import main; main(prog_name='fsmend')"]
 
@@ -109,6 +111,18 @@ def test_follow_from_a_cursor_has_no_hole_and_no_repeat_while_events_are_committ
             stream.close()
     writer.join()
     assert seen == list(range(total))
+
+
+def test_follow_reads_a_long_backlog_in_one_go_with_other_records_between(collector, host, make):
+    total = 1330  # more than two batches of the server, and no batch ends where a gap stands
+    for start in range(0, total, 70):
+        gap = record_pb2.Record(gap=record_pb2.Gap(reason=1, lost=1))
+        collector.report(host, *(make.event(str(start + index)) for index in range(70)), gap)
+    with Client(load_context(collector.contexts("long"), None), 10) as client:
+        stream = client.follow_events(pb.FollowEventsRequest(cursor="0"))
+        events = (reply.event for reply in stream if reply.HasField("event"))
+        assert [int(event.event.message) for event in itertools.islice(events, total)] == list(range(total))
+        stream.close()
 
 
 def test_follow_goes_on_where_it_was_when_the_collector_comes_back(collector, host, make, follower):

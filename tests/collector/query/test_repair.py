@@ -13,6 +13,8 @@ import pytest
 from sqlalchemy import select
 
 from fsmend_collector.query.actions import action_names, new_command
+from fsmend_collector.query.client import Client
+from fsmend_collector.query.contexts import load_context
 from fsmend_collector.store.schema import audit, commands
 from fsmend_proto.v1 import command_pb2, record_pb2
 
@@ -170,6 +172,17 @@ def test_watch_has_status_1_unless_the_command_succeeded(fsmend, collector, host
     assert f"{state.lower()}: because" in fsmend("repair", "watch", command_id[:13], status=1).stdout
     documents = fsmend("repair", "watch", command_id, "-o", "jsonl", status=1).stdout.splitlines()
     assert json.loads(documents[-1])["state"] == state.lower()
+
+
+def test_the_collector_ends_the_stream_after_the_final_state(fsmend, collector, host, in_background):
+    fsmend("repair", "run", "scrub_btrfs", "--fs", "6f2c1")
+    command_id = stored(collector)[0]["id"]
+    with Client(load_context(collector.contexts("stream"), None), 10) as client:
+        states = in_background(lambda: [view.state for view in client.watch_command(command_id)])
+        watched(collector)
+        collector.report(host, step(command_pb2.COMMAND_STATE_SUCCEEDED, command_id))
+        assert states.result(10)[-1] == command_pb2.COMMAND_STATE_SUCCEEDED
+        assert [view.state for view in client.watch_command(command_id)] == [command_pb2.COMMAND_STATE_SUCCEEDED]
 
 
 def test_a_command_that_was_never_sent_is_cancelled_at_once(fsmend, collector, host):
