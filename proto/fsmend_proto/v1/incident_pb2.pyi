@@ -70,6 +70,8 @@ class Incident(_message.Message):
     TIMELINE_FIELD_NUMBER: _builtins.int
     PLACES_FIELD_NUMBER: _builtins.int
     ERRNOS_FIELD_NUMBER: _builtins.int
+    STATISTICS_FIELD_NUMBER: _builtins.int
+    INSUFFICIENT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     code: _builtins.str
     """FS_CORRUPTION, DEVICE_MEDIUM_ERRORS … : docs/incidents.md"""
@@ -92,6 +94,8 @@ class Incident(_message.Message):
     """the proof it was closed with"""
     muted_until_ns: _builtins.int
     merged_into: _builtins.str
+    insufficient: _builtins.str
+    """what others fail nearby, too few to be a shared cause"""
     @_builtins.property
     def unit(self) -> Global___Unit:
         """what is broken"""
@@ -120,6 +124,10 @@ class Incident(_message.Message):
 
     @_builtins.property
     def errnos(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def statistics(self) -> Global___GroupStatistics:
+        """of a shared cause"""
+
     def __init__(
         self,
         *,
@@ -148,10 +156,12 @@ class Incident(_message.Message):
         timeline: _abc.Iterable[Global___TimelineEntry] | None = ...,
         places: _abc.Iterable[Global___Place] | None = ...,
         errnos: _abc.Iterable[_builtins.int] | None = ...,
+        statistics: Global___GroupStatistics | None = ...,
+        insufficient: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "unit", b"unit"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "statistics", b"statistics", "unit", b"unit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "code", b"code", "errnos", b"errnos", "evidence", b"evidence", "evidence_count", b"evidence_count", "id", b"id", "locations", b"locations", "members", b"members", "merged_into", b"merged_into", "muted_until_ns", b"muted_until_ns", "occurrences", b"occurrences", "onset_ns", b"onset_ns", "opened_ns", b"opened_ns", "places", b"places", "recommendation", b"recommendation", "resolution", b"resolution", "resolved_ns", b"resolved_ns", "severity", b"severity", "sources", b"sources", "state", b"state", "summary", b"summary", "suspects", b"suspects", "timeline", b"timeline", "unit", b"unit", "updated_ns", b"updated_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "code", b"code", "errnos", b"errnos", "evidence", b"evidence", "evidence_count", b"evidence_count", "id", b"id", "insufficient", b"insufficient", "locations", b"locations", "members", b"members", "merged_into", b"merged_into", "muted_until_ns", b"muted_until_ns", "occurrences", b"occurrences", "onset_ns", b"onset_ns", "opened_ns", b"opened_ns", "places", b"places", "recommendation", b"recommendation", "resolution", b"resolution", "resolved_ns", b"resolved_ns", "severity", b"severity", "sources", b"sources", "state", b"state", "statistics", b"statistics", "summary", b"summary", "suspects", b"suspects", "timeline", b"timeline", "unit", b"unit", "updated_ns", b"updated_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -220,6 +230,77 @@ class Cause(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Cause: _TypeAlias = Cause  # noqa: Y015
+
+@_typing.final
+class GroupStatistics(_message.Message):
+    """Why a shared cause was found: what was counted, what chance would give, and what looking costs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASPECT_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
+    OBSERVED_FIELD_NUMBER: _builtins.int
+    EXPECTED_FIELD_NUMBER: _builtins.int
+    POPULATION_FIELD_NUMBER: _builtins.int
+    EXPOSURE_HOURS_FIELD_NUMBER: _builtins.int
+    RATIO_LOW_FIELD_NUMBER: _builtins.int
+    RATIO_HIGH_FIELD_NUMBER: _builtins.int
+    P_FIELD_NUMBER: _builtins.int
+    SPENT_PER_DAY_FIELD_NUMBER: _builtins.int
+    WINDOW_SECONDS_FIELD_NUMBER: _builtins.int
+    ASPECTS_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    aspect: _builtins.str
+    """in which way the units fail: lost, media, link, health, corrupt, silent"""
+    counted: _builtins.str
+    """hosts, devices or filesystems"""
+    observed: _builtins.int
+    """how many"""
+    expected: _builtins.float
+    """how many there would be without a shared cause"""
+    population: _builtins.int
+    """units in the group"""
+    exposure_hours: _builtins.float
+    """units x hours of the interval"""
+    ratio_low: _builtins.float
+    """of the observed rate to the expected one: 95 % interval"""
+    ratio_high: _builtins.float
+    p: _builtins.float
+    """chance of so many or more"""
+    spent_per_day: _builtins.float
+    """false incidents a day that a test this strict costs the whole fleet"""
+    window_seconds: _builtins.int
+    """0: found by the sequential test for slow drift"""
+    @_builtins.property
+    def aspects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """roll-outs and campaigns that came before most of it"""
+
+    def __init__(
+        self,
+        *,
+        aspect: _builtins.str = ...,
+        counted: _builtins.str = ...,
+        observed: _builtins.int = ...,
+        expected: _builtins.float = ...,
+        population: _builtins.int = ...,
+        exposure_hours: _builtins.float = ...,
+        ratio_low: _builtins.float = ...,
+        ratio_high: _builtins.float = ...,
+        p: _builtins.float = ...,
+        spent_per_day: _builtins.float = ...,
+        window_seconds: _builtins.int = ...,
+        aspects: _abc.Iterable[_builtins.str] | None = ...,
+        changes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aspect", b"aspect", "aspects", b"aspects", "changes", b"changes", "counted", b"counted", "expected", b"expected", "exposure_hours", b"exposure_hours", "observed", b"observed", "p", b"p", "population", b"population", "ratio_high", b"ratio_high", "ratio_low", b"ratio_low", "spent_per_day", b"spent_per_day", "window_seconds", b"window_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupStatistics: _TypeAlias = GroupStatistics  # noqa: Y015
 
 @_typing.final
 class Place(_message.Message):

@@ -178,6 +178,7 @@ class Device(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     HOLDER_FIELD_NUMBER: _builtins.int
     HOST_ADAPTER_FIELD_NUMBER: _builtins.int
+    POWER_ON_HOURS_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """disk, partition, loop, dm, md, nvme …"""
     vendor: _builtins.str
@@ -200,6 +201,8 @@ class Device(_message.Message):
     """raid1, linear, crypt … for md and dm"""
     host_adapter: _builtins.str
     """PCI address of the HBA or NVMe controller"""
+    power_on_hours: _builtins.int
+    """as the health log says; 0: unknown"""
     @_builtins.property
     def ref(self) -> _event_pb2.DeviceRef: ...
     @_builtins.property
@@ -226,10 +229,11 @@ class Device(_message.Message):
         state: _builtins.str = ...,
         holder: _builtins.str = ...,
         host_adapter: _builtins.str = ...,
+        power_on_hours: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ref", b"ref"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backing", b"backing", "below", b"below", "firmware", b"firmware", "holder", b"holder", "host_adapter", b"host_adapter", "kind", b"kind", "model", b"model", "read_only", b"read_only", "ref", b"ref", "rotational", b"rotational", "serial", b"serial", "size_bytes", b"size_bytes", "state", b"state", "topology_path", b"topology_path", "transport", b"transport", "vendor", b"vendor", "wwid", b"wwid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backing", b"backing", "below", b"below", "firmware", b"firmware", "holder", b"holder", "host_adapter", b"host_adapter", "kind", b"kind", "model", b"model", "power_on_hours", b"power_on_hours", "read_only", b"read_only", "ref", b"ref", "rotational", b"rotational", "serial", b"serial", "size_bytes", b"size_bytes", "state", b"state", "topology_path", b"topology_path", "transport", b"transport", "vendor", b"vendor", "wwid", b"wwid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

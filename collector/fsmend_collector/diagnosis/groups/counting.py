@@ -1,0 +1,113 @@
+"""Counting: what is expected of a group, and how many failing units are too many for the budget of false incidents."""
+
+import math
+from dataclasses import dataclass, field
+
+from fsmend_collector.diagnosis.groups.aspects import ASPECTS
+from fsmend_collector.diagnosis.groups.dimensions import dimension
+from fsmend_collector.diagnosis.groups.population import Population
+from fsmend_collector.diagnosis.groups.rates import Expectation, Rates
+from fsmend_collector.diagnosis.groups.settings import DAY_NS, ScanSettings
+from fsmend_collector.diagnosis.groups.tails import gamma_poisson_sf
+from fsmend_collector.diagnosis.groups.views import Group, HostView
+
+_NESTED = 2.0  # windows hold each other: together they cost about two tests, not six
+_NEVER = 1 << 30
+_KEPT = 50_000
+_Key = tuple[str, Group, int, int]
+
+
+@dataclass(slots=True)
+class Counting:
+    """Know sizes, expectations and thresholds.
+
+    Attributes:
+        local: sizes of the groups that lie within one host, for hosts that were asked about.
+    """
+
+    settings: ScanSettings
+    population: Population
+    rates: Rates
+    local: dict[Group, list[int]] = field(default_factory=dict)
+    _here: dict[str, dict[Group, list[int]]] = field(default_factory=dict)
+    _thresholds: dict[_Key, int] = field(default_factory=dict)
+    _least: dict[tuple[float, float, float], int] = field(default_factory=dict)
+
+    def learn(self, view: HostView) -> None:
+        """Take the view of a host with faults."""
+        sizes = view.sizes()
+        self._here[view.agent_id] = sizes
+        for group, row in sizes.items():
+            if dimension(group[0]).local:
+                self.local[group] = row
+
+    def forget(self, agent_id: str) -> None:
+        """Forget a host without faults."""
+        for group in self._here.pop(agent_id, {}):
+            self.local.pop(group, None)
+
+    def units(self, group: Group, kind: int) -> int:
+        """Return how many units of a kind a group has."""
+        row = self.local.get(group)
+        return row[kind] if row is not None else self.population.size(group, kind)
+
+    def units_here(self, agent_id: str, group: Group, kind: int) -> int:
+        """Return how many units of a group are on one host; 0: its view is not known."""
+        return self._here.get(agent_id, {}).get(group, (0, 0, 0))[kind]
+
+    def expect(self, aspect: str, group: Group, start_ns: int) -> Expectation:
+        """Return how a group is expected to fail, judged by the days well before a time.
+
+        The newest two days are left out, because learning waits for what comes late: so it does not matter when asked.
+        """
+        units = self.units(group, ASPECTS[aspect].kind)
+        return self.rates.expect(aspect, group, units, start_ns // DAY_NS - self._late_days())
+
+    def _late_days(self) -> int:
+        return 1 + math.ceil(self.settings.lateness_seconds / 86_400)
+
+    def ways(self, group: Group) -> float:
+        """Return how many tests share the budget with a group: all of its dimension, and all dimensions and aspects."""
+        return max(self.population.groups[group[0]], 1) * self._share()
+
+    def _share(self) -> float:
+        return max(len(self.population.groups), 1) * len(ASPECTS) * _NESTED
+
+    def penalty(self, group: Group) -> float:
+        """Return what a cause of this dimension must earn, in nats."""
+        return math.log(max(self.population.groups[group[0]], 1)) + self.settings.prior_nats
+
+    def threshold(self, aspect: str, group: Group, seconds: int, end_ns: int) -> int:
+        """Return how many distinct units in a window that ends then are too many."""
+        day = end_ns // DAY_NS
+        key = (aspect, group, seconds, day)
+        known = self._thresholds.get(key)
+        if known is None:
+            if len(self._thresholds) > _KEPT:
+                self._thresholds.clear()
+            known = self._thresholds[key] = self._find(aspect, group, seconds, day)
+        return known
+
+    def _find(self, aspect: str, group: Group, seconds: int, day: int) -> int:
+        units = self.units(group, ASPECTS[aspect].kind)
+        if units < self.settings.least_units:
+            return _NEVER
+        expected = self.expect(aspect, group, day * DAY_NS - seconds * 1_000_000_000)
+        per_hour = expected.per_hour * units
+        key = (round(per_hour, 12), round(expected.shape, 6), self.ways(group) * seconds)
+        least = self._least.get(key)
+        if least is None:
+            least = self.settings.least_units
+            while self.spent(group, per_hour, expected.shape, seconds, least) > self.settings.budget_per_day:
+                least += 1 if least < 50 else least // 25
+            self._least[key] = least
+        return least
+
+    def spent(self, group: Group, per_hour: float, shape: float, seconds: float, count: int) -> float:
+        """Return the false incidents a day that asking for so many units costs, over all tests that share the budget.
+
+        Each mark begins a window; the alarm is false when as many more as are needed follow in it by chance. A group
+        that shows a mark is likelier one with a high rate: the gamma is sized by it.
+        """
+        chance = gamma_poisson_sf(count - 1, per_hour * seconds / 3_600 * (shape + 1) / shape, shape + 1)
+        return self.ways(group) * per_hour * 24 * chance

@@ -1,0 +1,138 @@
+"""Explain: which few shared causes account best for the marks? Peel the best one off and look again.
+
+A large group may score high only because it holds several small causes. So the best one is compared with the best
+explanation by finer groups inside it, each of which must earn its own penalty; the higher total wins.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fsmend_collector.diagnosis.groups.candidate import Candidate, distinct
+from fsmend_collector.diagnosis.groups.dimensions import parent_value
+from fsmend_collector.diagnosis.groups.marks import Mark
+from fsmend_collector.diagnosis.groups.tails import hypergeometric_sf
+from fsmend_collector.diagnosis.groups.views import Group
+
+_FINER_TRIED = 60
+_DEPTH = 4
+_INSIDE = 0.9
+_SUSPECT_COVERS = 0.5
+_SUSPECTS_KEPT = 8
+_SIBLINGS_P = 1e-3
+
+Within = Callable[[str, Group, int, int], tuple[list[Mark], int]]
+"""Aspect, group, from, to → its marks, and how many hosts it has."""
+
+
+@dataclass(slots=True)
+class Explanation:
+    """One shared cause.
+
+    Attributes:
+        marks: what it explains.
+        score: penalised log likelihood ratio.
+        suspects: other groups that would explain most of it, with their scores, best first.
+    """
+
+    candidate: Candidate
+    marks: frozenset[Mark]
+    score: float
+    suspects: list[tuple[Group, float]] = field(default_factory=list)
+
+
+def explain(candidates: list[Candidate], within: Within) -> list[Explanation]:
+    """Return the shared causes of candidates that have marks in common, best first."""
+    alive = frozenset().union(*(one.marks for one in candidates))
+    return _peel(sorted(candidates, key=lambda one: one.order), alive, within, 0)
+
+
+def _peel(candidates: list[Candidate], alive: frozenset[Mark], within: Within, depth: int) -> list[Explanation]:
+    found: list[Explanation] = []
+    scored = [(one.score(one.marks & alive), one) for one in candidates]
+    while scored:
+        scored.sort(key=lambda row: (-row[0], row[1].order))
+        best = _first_that_stands(scored, alive, within)
+        if best is None:
+            return found
+        taken = _finer(scored, best, alive, within, depth)
+        for one in taken:
+            one.suspects = _suspects(scored, one)
+        found += taken
+        gone = frozenset().union(*(one.marks for one in taken))
+        alive -= gone
+        scored = _again(scored, gone, alive)
+    return found
+
+
+def _again(
+    scored: list[tuple[float, Candidate]], gone: frozenset[Mark], alive: frozenset[Mark]
+) -> list[tuple[float, Candidate]]:
+    """Score again what lost marks."""
+    kept = []
+    for score, one in scored:
+        if one.marks.isdisjoint(gone):
+            kept.append((score, one))
+        elif len(rest := one.marks & alive) >= one.least:
+            kept.append((one.score(rest), one))
+    return kept
+
+
+def _first_that_stands(
+    scored: list[tuple[float, Candidate]], alive: frozenset[Mark], within: Within
+) -> Explanation | None:
+    for score, one in scored:
+        if score <= 0:
+            return None
+        marks = one.marks & alive
+        if one.stands(marks) and _differs_from_siblings(one, marks, alive, within):
+            return Explanation(one, marks, score)
+    return None
+
+
+def _finer(
+    scored: list[tuple[float, Candidate]], best: Explanation, alive: frozenset[Mark], within: Within, depth: int
+) -> list[Explanation]:
+    """Return the best cause, or the finer ones inside it that explain more together."""
+    if depth >= _DEPTH:
+        return [best]
+    finer = []
+    for _, one in scored:
+        marks = one.marks & alive
+        smaller = one.units < best.candidate.units and one.group != best.candidate.group
+        if smaller and marks and len(marks & best.marks) >= _INSIDE * len(marks):
+            finer.append(one)
+            if len(finer) >= _FINER_TRIED:
+                break
+    if not finer:
+        return [best]
+    parts = _peel(finer, best.marks, within, depth + 1)
+    return parts if sum(one.score for one in parts) > best.score else [best]
+
+
+def _differs_from_siblings(one: Candidate, marks: frozenset[Mark], alive: frozenset[Mark], within: Within) -> bool:
+    """Test a group exactly against the rest of each group that it lies in."""
+    dimension = one.dimension
+    if not dimension.parents:
+        return True
+    mine = distinct(marks, wide=True)
+    for parent in dimension.parents:
+        group = (parent, parent_value(dimension.name, one.group[1], parent))
+        all_marks, hosts = within(one.aspect, group, one.start_ns, one.end_ns)
+        failed = max(distinct((mark for mark in all_marks if mark in alive), wide=True), mine)
+        hosts = max(hosts, failed, one.hosts)
+        if hypergeometric_sf(mine, hosts, one.hosts, failed) > _SIBLINGS_P:
+            return False
+    return True
+
+
+def _suspects(scored: list[tuple[float, Candidate]], chosen: Explanation) -> list[tuple[Group, float]]:
+    """Return the other groups that explain most of the same marks, by their best score."""
+    best: dict[Group, float] = {}
+    for score, one in scored:
+        covers = len(one.marks & chosen.marks)
+        if one.group == chosen.candidate.group or covers < _SUSPECT_COVERS * len(chosen.marks) or not covers:
+            continue
+        best[one.group] = max(best.get(one.group, -math.inf), score)
+
+    return sorted(best.items(), key=lambda row: (-row[1], row[0]))[:_SUSPECTS_KEPT]

@@ -1,0 +1,121 @@
+"""Tails of the counting distributions, from `math.lgamma` alone. The tests compare each with scipy.
+
+Counts here are small and tails far out, so that a sum of a few terms is both quick and exact.
+"""
+
+import math
+from collections.abc import Callable
+
+_NEGLIGIBLE = 1e-17
+
+
+def poisson_sf(count: int, mean: float) -> float:
+    """Return P(X >= count) for a Poisson variable."""
+    if count <= 0:
+        return 1.0
+    if mean <= 0:
+        return 0.0
+    if count > mean:
+        return _upward(math.exp(count * math.log(mean) - mean - math.lgamma(count + 1)), count, lambda j: mean / j)
+    return 1.0 - _below(count, lambda j: j * math.log(mean) - mean - math.lgamma(j + 1))
+
+
+def gamma_poisson_sf(count: int, mean: float, shape: float) -> float:
+    """Return P(X >= count) for a Poisson variable whose rate is gamma distributed (a negative binomial).
+
+    Args:
+        count: at least so many.
+        mean: of the counts.
+        shape: of the gamma; variance = mean + mean² / shape.
+    """
+    if count <= 0:
+        return 1.0
+    if mean <= 0:
+        return 0.0
+    more = mean / (shape + mean)
+    none = shape * math.log(shape / (shape + mean))
+
+    def log_term(j: int) -> float:
+        return math.lgamma(j + shape) - math.lgamma(shape) - math.lgamma(j + 1) + none + j * math.log(more)
+
+    if count > mean:
+        return _upward(math.exp(log_term(count)), count, lambda j: (j - 1 + shape) / j * more)
+    return 1.0 - _below(count, log_term)
+
+
+def hypergeometric_sf(count: int, population: int, marked: int, drawn: int) -> float:
+    """Return P(X >= count) of marked ones among `drawn` from a population: Fisher's exact test, one-sided."""
+    low, high = max(0, drawn + marked - population), min(marked, drawn)
+    if count <= low:
+        return 1.0
+    if count > high:
+        return 0.0
+    first = _log_choose(marked, count) + _log_choose(population - marked, drawn - count)
+    first -= _log_choose(population, drawn)
+    total = term = math.exp(first)
+    rest = population - marked - drawn
+    for j in range(count + 1, high + 1):
+        term *= (marked - j + 1) * (drawn - j + 1) / (j * (rest + j))
+        total += term
+        if term < total * _NEGLIGIBLE:
+            break
+    return min(total, 1.0)
+
+
+def poisson_interval(count: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the exact interval of a Poisson mean (Garwood), by bisection on the tail."""
+    half = (1 - confidence) / 2
+    low = 0.0 if count == 0 else _solve(lambda mean: poisson_sf(count, mean) < half, 0.0, count + 10.0)
+    high = _solve(lambda mean: poisson_sf(count + 1, mean) < 1 - half, 0.0, 2 * count + 40.0)
+    return low, high
+
+
+def log_likelihood_ratio(failed: float, units: float, probability: float) -> float:
+    """Return how much better the group's own failing share explains its count than the expected one; 0 below it.
+
+    Args:
+        failed: units that failed.
+        units: units in the group.
+        probability: that a unit fails in the window when nothing is shared.
+    """
+    if units <= 0 or failed <= 0:
+        return 0.0
+    failed = min(failed, units)
+    expected = min(max(probability, 1e-300), 0.999999)
+    share = failed / units
+    if share <= expected:
+        return 0.0
+    ratio = failed * math.log(share / expected)
+    if failed < units:
+        ratio += (units - failed) * math.log((1 - share) / (1 - expected))
+    return max(ratio, 0.0)
+
+
+def _upward(first: float, count: int, step: Callable[[int], float]) -> float:
+    """Sum terms from the first, each a factor times the one before, until they no longer count."""
+    total = term = first
+    j = count
+    while term > total * _NEGLIGIBLE:
+        j += 1
+        term *= step(j)
+        total += term
+    return min(total, 1.0)
+
+
+def _below(count: int, log_term: Callable[[int], float]) -> float:
+    return min(math.fsum(math.exp(log_term(j)) for j in range(count)), 1.0)
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+
+def _solve(below: Callable[[float], bool], low: float, high: float) -> float:
+    """Return where a monotone condition turns false."""
+    for _ in range(100):
+        middle = (low + high) / 2
+        if below(middle):
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
