@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_Event = pb.Event  # a look-up less for each of a storm's records
+
 READS_PER_TURN = 4
 MAX_PATTERNS = 512
 _I32_MAX = 2**31 - 1
@@ -166,14 +168,13 @@ class FanotifySource(Source):
         pattern = self._patterns.get(key)
         if pattern is None:
             pattern = self._keep_pattern(key, self._pattern(record, units, clocks))
-        event = pb.Event()
+        event = _Event()
         event.CopyFrom(pattern)
-        if handle:
-            event.fanotify.handle = handle
-        if ino is not None:  # and so not the superblock's: its handle has none
+        event.fanotify.handle = handle
+        if ino is not None and generation is not None:  # and so not the superblock's: its handle has none
             inode = event.inode
             inode.ino = ino
-            inode.generation = generation or 0
+            inode.generation = generation
             if root is not None:
                 inode.subvolume = root
         return event
