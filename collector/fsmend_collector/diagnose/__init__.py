@@ -61,6 +61,7 @@ class Diagnose:
         self._connected: set[str] = set()
         self._pending = Conclusions()
         self._written_seconds = 0.0
+        self._ticked_seconds = 0.0
         self._policy_seconds = 0.0
 
     @property
@@ -131,7 +132,9 @@ class Diagnose:
         changes = self._observe(connection, learnt)
         changes += self._note_commands(connection, now_ns)
         changes += self._note_presence(connection, now_ns)
-        changes += self._engine.tick(now_ns)
+        if time.monotonic() - self._ticked_seconds >= TICK_SECONDS:
+            self._ticked_seconds = time.monotonic()
+            changes += self._engine.tick(now_ns)
         self._pending.add(changes)
         self._cursor = through
         return through < queries.last_record_id(connection)

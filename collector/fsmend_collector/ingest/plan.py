@@ -98,6 +98,12 @@ def make_plan(batch: link_pb2.RecordBatch) -> Plan:
             plan.rejection = Rejection(expected, f"record of {len(raw)} bytes; at most {MAX_RECORD_BYTES}")
             break
         record, reason = _parse(raw)
+        if record is not None and record.sequence == expected and record.HasField("event"):
+            # The usual case, without another call.
+            plan.events.append(_event_row(expected, record.event, raw))
+            plan.through = expected
+            after_undecoded = False
+            continue
         if record is None:
             _add_undecoded(plan, expected, raw, reason)
             after_undecoded = True
@@ -129,12 +135,6 @@ def _add(plan: Plan, record: record_pb2.Record, raw: bytes) -> None:
     """Append a decoded record."""
     expected = plan.through + 1
     sequence = record.sequence
-    if record.HasField("event"):
-        if sequence != expected:
-            raise ProtocolError(f"record {sequence} where {expected} was due")
-        plan.events.append(_event_row(sequence, record.event, raw))
-        plan.through = expected
-        return
     through = expected
     gap = record.gap
     if record.HasField("gap") and gap.from_sequence and gap.to_sequence <= MAX_SIGNED:
@@ -145,6 +145,10 @@ def _add(plan: Plan, record: record_pb2.Record, raw: bytes) -> None:
             expected = sequence
     if sequence != expected:
         raise ProtocolError(f"record {sequence} where {expected} was due")
+    if record.HasField("event"):
+        plan.events.append(_event_row(sequence, record.event, raw))
+        plan.through = expected
+        return
     plan.others.append(Other(through, sequence, len(plan.events), record, raw))
     plan.through = through
 
