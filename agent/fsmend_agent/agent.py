@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 STUCK_SECONDS = 30.0
 """A write to the spool that takes longer is a disk that hangs; systemd may end the process then."""
 
+TEND_SECONDS = 5.0
+MAX_DAMAGE_LINES = 20
+
 
 class Sense:
     """All parts of `sense`, wired.
@@ -104,6 +107,7 @@ class Sense:
             self._state(event_pb2.SEVERITY_INFO, f"agent {__version__} started")
             watching = [group.create_task(work) async for work in self._watchers()]
             watching.append(group.create_task(notifier.feed(self._moves_on)))
+            watching.append(group.create_task(self._tend_spool()))
             notifier.ready()
             await stopped.wait()
             notifier.stopping()
@@ -146,6 +150,14 @@ class Sense:
 
     def _device_ids(self, filesystem: MountedFilesystem) -> list[str]:
         return [self._devices.by_name(name).id for name in filesystem.device_names]
+
+    async def _tend_spool(self) -> None:
+        """Tell what the spool found damaged, and let it do what time asks for: age, ballast, the way back to disk."""
+        for line in self._spool.damage[:MAX_DAMAGE_LINES]:
+            self._state(event_pb2.SEVERITY_WARNING, f"spool: {line}")
+        while True:
+            await asyncio.sleep(TEND_SECONDS)
+            await asyncio.to_thread(self._spool.tend)
 
     def _moves_on(self) -> bool:
         """Tell whether the spool still takes what it is given; that the loop runs shows by the question itself."""

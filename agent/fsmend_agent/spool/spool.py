@@ -9,6 +9,7 @@ Threads: any thread may call any method. One lock serialises what changes the sp
 turns out to be damaged, so a reader does not wait for the fsync of a writer. Records become readable after their fsync.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ class Spool(SpoolCore):
         limits: SpoolLimits | None = None,
         *,
         clocks: Callable[[], Clocks] | None = None,
-        on_change: Callable[[StorageChange], None] = lambda _: None,
+        on_change: Callable[[StorageChange], object] = lambda _: None,
     ) -> "Spool":
         """Open the spool in `directory`, or begin one; recover from any end, kill -9 and power loss included.
 
@@ -205,7 +206,9 @@ class Spool(SpoolCore):
             before = self._clocks().wall_ns // 1_000_000_000 - self._limits.max_age_seconds
             if any(segment.newest_seconds < before for segment in self._segments):
                 self._close_writer()
-                self._evict(lambda eviction: eviction.expire(before))
+                # A disk that fails is left at the next append; what is old can wait for that.
+                with contextlib.suppress(OSError):
+                    self._evict(lambda eviction: eviction.expire(before))
 
     def close(self) -> None:
         """Write the ledger and close the files."""

@@ -35,7 +35,7 @@ class StorageChange:
 class Storage:
     """Decide between the spool's directory and its fallback."""
 
-    def __init__(self, directory: Path, limits: SpoolLimits, on_change: Callable[[StorageChange], None]) -> None:
+    def __init__(self, directory: Path, limits: SpoolLimits, on_change: Callable[[StorageChange], object]) -> None:
         self.primary = directory
         self.current = directory
         self._limits = limits

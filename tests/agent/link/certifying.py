@@ -1,6 +1,6 @@
 """A small authority for tests of mutual TLS."""
 
-import datetime
+import datetime as dt
 import ipaddress
 
 from cryptography import x509
@@ -34,7 +34,7 @@ class TestAuthority:
         self.server = self._sign("server", self.server_key.public_key(), names)
 
     def _sign(self, name, public_key, names, *, ca=False, lasts_seconds=3600.0, began_seconds=60.0):
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = (
             x509.CertificateBuilder()
@@ -42,8 +42,8 @@ class TestAuthority:
             .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")]))
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(seconds=began_seconds))
-            .not_valid_after(now + datetime.timedelta(seconds=lasts_seconds))
+            .not_valid_before(now - dt.timedelta(seconds=began_seconds))
+            .not_valid_after(now + dt.timedelta(seconds=lasts_seconds))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         )
         if names:

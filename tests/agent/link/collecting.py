@@ -99,5 +99,5 @@ class FakeCollector(link_pb2_grpc.LinkServicer):
 
 async def until(condition, seconds=20):
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  any condition of any test
             await asyncio.sleep(0.02)

@@ -142,7 +142,7 @@ async def test_a_stale_epoch_is_followed_by_a_new_one_with_the_same_records(host
     await host.start(await collector.start())
     await until(lambda: host.spool.epoch != old)
     await all_there(host, collector, 2)
-    assert [hello.epoch == old for hello in collector.hellos][0]
+    assert collector.hellos[0].epoch == old
     assert not collector.records.get(old)
 
 
@@ -217,7 +217,9 @@ async def test_a_host_that_is_not_enrolled_waits(host):
     assert not host.task.done()
 
 
-async def test_a_certificate_past_two_thirds_of_its_life_is_renewed_and_the_channel_rebuilt(host, collector, monkeypatch):
+async def test_a_certificate_past_two_thirds_of_its_life_is_renewed_and_the_channel_rebuilt(
+    host, collector, monkeypatch
+):
     address = await collector.start()
 
     def renew(directory, present, addresses):

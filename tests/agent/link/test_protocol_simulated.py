@@ -83,7 +83,9 @@ def stream(spool, collector, random, limit):
             put(machine.from_spool(spool.answer(random.randint(1, 5))))
 
 
-@given(st.integers(0, 30), st.sets(st.integers(1, 30), max_size=3), st.lists(st.integers(0, 25), max_size=4), st.randoms())
+@given(
+    st.integers(0, 30), st.sets(st.integers(1, 30), max_size=3), st.lists(st.integers(0, 25), max_size=4), st.randoms()
+)
 @settings(max_examples=150, deadline=None)
 def test_all_records_arrive_once_and_in_order_whatever_breaks(count, poison, breaks, random):
     spool, collector = Spool(count), Collector(poison)

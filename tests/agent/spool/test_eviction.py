@@ -25,8 +25,8 @@ def test_the_bound_holds_and_every_occurrence_is_accounted_for(bench):
     spool = bench.open()
     total = fill(spool, [INFO, NOTICE, WARNING, ERROR, CRITICAL], 600)
     assert spool.used_bytes <= bench.limits.max_bytes
-    for spool in (spool, bench.open()):
-        records = drain(spool)
+    for now in (spool, bench.open()):
+        records = drain(now)
         assert counted(records) == total
         assert all(record.gap.lost_is_exact for record in records if record.HasField("gap"))
 

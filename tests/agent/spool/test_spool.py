@@ -117,8 +117,8 @@ def test_a_rejected_record_goes_to_quarantine_and_leaves_a_gap(bench):
     spool = bench.open()
     spool.append([event("a"), event("poison", count=4), event("c")])
     spool.reject(spool.epoch, 2, "too odd")
-    for spool in (spool, bench.open()):
-        records = drain(spool)
+    for now in (spool, bench.open()):
+        records = drain(now)
         assert [record.sequence for record in records] == [1, 2, 3]
         lost = records[1].gap
         assert (lost.reason, lost.from_sequence, lost.to_sequence) == (record_pb2.GAP_REASON_REJECTED, 2, 2)
@@ -126,7 +126,7 @@ def test_a_rejected_record_goes_to_quarantine_and_leaves_a_gap(bench):
         assert lost.message == "too odd"
     (kept,) = (bench.root / "spool/quarantine").iterdir()
     assert record_pb2.Record.FromString(kept.read_bytes()).event.message == "poison"
-    assert spool.append([event("d")]) == range(4, 5)
+    assert bench.spool.append([event("d")]) == range(4, 5)
 
 
 @pytest.mark.parametrize("sequence", [0, 1, 4])
@@ -157,14 +157,14 @@ def test_a_new_epoch_carries_over_what_is_not_acknowledged(bench):
     new = spool.new_epoch()
     assert new != old
     assert spool.append([event("11")]) == range(5, 6)
-    for spool in (spool, bench.open()):
-        assert spool.epoch == new
-        records = drain(spool)
+    for now in (spool, bench.open()):
+        assert now.epoch == new
+        records = drain(now)
         assert [record.event.message for record in records] == ["7", "", "9", "10", "11"]
         assert records[1].gap.from_sequence == 2
     with pytest.raises(ProtocolError):
-        spool.ack(old, 1)
-    spool.ack(new, 5)
+        bench.spool.ack(old, 1)
+    bench.spool.ack(new, 5)
 
 
 def test_epochs_may_follow_each_other_without_loss(bench):
@@ -192,8 +192,8 @@ def test_a_reader_in_another_thread_sees_every_record_once(bench):
 
     def read():
         while len(seen) < 2000:
-            for payload in spool.read(len(seen) + 1, 4000, 50).records:
-                seen.append(record_pb2.Record.FromString(payload).sequence)
+            payloads = spool.read(len(seen) + 1, 4000, 50).records
+            seen.extend(record_pb2.Record.FromString(payload).sequence for payload in payloads)
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -209,8 +209,8 @@ def test_old_records_become_a_gap_that_says_how_many(bench):
     spool = bench.open()
     spool.append([event("young")])
     spool.tend()
-    for spool in (spool, bench.open()):
-        aged, young = drain(spool)
+    for now in (spool, bench.open()):
+        aged, young = drain(now)
         assert (aged.gap.reason, aged.gap.from_sequence, aged.gap.to_sequence) == (
             record_pb2.GAP_REASON_SPOOL_AGED,
             1,

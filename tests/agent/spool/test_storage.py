@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 from agent.spool.spooling import Bench, counted, drain, event, limits, update
@@ -19,7 +20,7 @@ class Disk:
         real_sync, real_open = os.fdatasync, os.open
 
         def fdatasync(descriptor):
-            self._check(os.readlink(f"/proc/self/fd/{descriptor}"))
+            self._check(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
             real_sync(descriptor)
 
         def open_(path, flags, mode=0o777, **more):
@@ -68,8 +69,8 @@ def test_it_moves_back_when_the_disk_works_again(bench, disk):
     spool.append([event("3")])
     assert not list((bench.root / "fallback").iterdir())
     assert [change.durable for change in bench.changes] == [False, True]
-    for spool in (spool, bench.open()):
-        records = drain(spool)
+    for now in (spool, bench.open()):
+        records = drain(now)
         assert [record.event.message for record in records] == ["1", "2", "3"]
         assert [record.non_durable for record in records] == [False, True, False]
 
