@@ -12,8 +12,6 @@ from fsmend_collector.errors import ConfigError
 from fsmend_collector.policy import PolicyConfig, read_policy_config
 from fsmend_collector.store.engine import default_url
 
-DEFAULT_FILE = Path("/etc/fsmend/collector.toml")
-
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:

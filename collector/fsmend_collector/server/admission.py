@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 MAX_REMEMBERED_AGENTS = 100_000
 REMEMBERED_BOOTS = 8
-FLAPPING_WINDOW_SECONDS = 120.0
-FLAPPING_FENCES = 5
+# A network that loses connections without a word is slower than this: its agent waits for keepalive first.
+FLAPPING_WINDOW_SECONDS = 60.0
+FLAPPING_FENCES = 10
 MAX_RETRY_SECONDS = 60
 
 

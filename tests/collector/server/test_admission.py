@@ -47,7 +47,7 @@ def test_two_on_one_kernel_are_found_by_their_flapping():
 
 
 def test_a_poor_network_is_no_clone():
-    assert not any(observe(CloneWatch(), ["b"] * 50, fenced=True, step=60.0))
+    assert not any(observe(CloneWatch(), ["b"] * 50, fenced=True, step=8.0))
 
 
 def test_a_released_agent_begins_anew():
