@@ -32,7 +32,8 @@ async def test_a_truncated_image_gives_block_errors_at_the_right_sectors(ext4_fs
         await mounted_table(seen, ext4_fs)
         os.truncate(loop.path, end)
         await asyncio.to_thread(read_direct, loop.device, end + 4096, 4096)
-        await seen.until(lambda: seen.of("trace") and seen.of("kmsg"))
+        await seen.until(lambda: seen.of("trace"))
+        await asyncio.sleep(0.2)
         os.truncate(loop.path, 64 * MIB)
         trace = seen.of("trace", kind=pb.EVENT_KIND_DEVICE_IO_ERROR)
         kmsg = seen.of("kmsg", kind=pb.EVENT_KIND_DEVICE_IO_ERROR)
@@ -45,7 +46,8 @@ async def test_a_truncated_image_gives_block_errors_at_the_right_sectors(ext4_fs
     assert all(event.sectors.start >= end // 512 for event in trace)
     logged = [event for event in kmsg if event.kernel_log.form == "block_error"]
     assert {event.sectors.start for event in logged} <= {event.sectors.start for event in trace}
-    assert {event.device.id for event in logged} == {event.device.id}
+    # The kernel rate-limits these lines for all devices together: there may be none.
+    assert {line.device.id for line in logged} <= {event.device.id}
 
 
 async def test_writes_past_the_end_of_the_image_are_data_lost_by_the_filesystem(ext4_fs):

@@ -24,7 +24,7 @@ from fsmend_proto.v1 import event_pb2 as pb
 
 _EXT4_IO = rb"(?i)I/O error|IO failure|unable to read|cannot read|can't read|reading directory lblock|error -?5\b"
 _EXT4_CORRUPT = (
-    rb"(?i)checksum|corrupt|bogus|\bbad\b|invalid|inconsisten|mismatch|deleted inode|already (free|clear|allocated)"
+    rb"(?i)checksum|corrupt|bogus|\bbad\b|invalid|inconsistent|mismatch|deleted inode|already (free|clear|allocated)"
     rb"|overlap|wrong|out of range|structure needs|EA inode|iget:|in system zone|unattached inode"
 )
 _EXT4_PLACE = rb"(?P<function>[\w.]+):(?P<line>\d+): "
@@ -217,7 +217,7 @@ BTRFS: tuple[Form, ...] = (
     ),
     form(
         "btrfs_scrub_aborted",
-        _BTRFS + rb"scrub: (?:not finished|cancell?ed) on devid (?P<devid>\d+)(?: with status: (?P<status>-?\d+))?",
+        _BTRFS + rb"scrub: (?:not finished|cancel\w+) on devid (?P<devid>\d+)(?: with status: (?P<status>-?\d+))?",
         SCRUB,
         scrub=pb.SCRUB_STATE_ABORTED,
         key=("devid",),
