@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from fsmend_agent.errors import ProtocolError, SpoolError
 from fsmend_agent.spool.eviction import Eviction, rewrite
@@ -59,6 +60,24 @@ class SpoolCore:
         self._segments: list[Segment] = recovered.segments
         self._latest_inventory = recovered.latest_inventory
         self._next = recovered.next_sequence
+
+    def _renumber_from(self, ledger: Ledger) -> None:
+        """Give every segment the sequences it has in the new epoch; the files stay as they are."""
+        shift = self._ledger.durable_through
+        self._segments, old = (
+            [
+                replace(one, first=max(1, one.first - shift), last=one.last - shift, shift=one.shift + shift)
+                for one in self._segments
+                if one.last > shift
+            ],
+            self._segments,
+        )
+        for segment in old:
+            if segment.last <= shift:
+                remove(segment.path)
+        self._latest_inventory = max(0, self._latest_inventory - shift)
+        self._ledger = ledger
+        self._next -= shift
 
     def _check_epoch(self, epoch: str) -> None:
         if epoch != self._ledger.epoch:

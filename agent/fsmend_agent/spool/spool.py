@@ -194,8 +194,8 @@ class Spool(SpoolCore):
             ledger = self._ledger.successor(self._next)
             ledger.write(self._storage.current)
             self._reader.close()
-            self._recover()
-            return self._ledger.epoch
+            self._renumber_from(ledger)
+            return ledger.epoch
 
     def tend(self) -> None:
         """Do what time asks for: age, ballast, the way back to the disk. Call it every few seconds."""
