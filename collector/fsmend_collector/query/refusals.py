@@ -38,13 +38,13 @@ _CAUSES: tuple[tuple[tuple[str, ...], str, str, bool], ...] = (
         ("dns", "name resolution", "resolve"),
         "is not found: its name does not resolve",
         "check the address in context {context!r}",
-        False,
+        True,
     ),
     (
         ("handshake", "ssl", "tls"),
         "speaks no TLS that we accept: {details}",
         "is this the port of the query service, and does it know our authority?",
-        False,
+        True,  # a collector that stops in the middle of a handshake looks the same
     ),
 )
 
@@ -67,7 +67,7 @@ def explain(error: grpc.RpcError, context: CollectorContext) -> QueryError:
     if code in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}:
         problem, _, advice = details.partition("\n")
         return QueryError(problem, advice)
-    return QueryError(f"{at} failed: {code.name}: {details}", "its log says more")
+    return QueryError(f"{at} failed: {code.name}: {details}", "its log says more", retry=True)
 
 
 def _unavailable(details: str, context: CollectorContext, at: str) -> QueryError:

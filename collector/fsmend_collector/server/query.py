@@ -34,6 +34,8 @@ FOLLOW_BATCH = 500
 QUIET_SECONDS = 15.0
 DEFAULT_TOKEN_SECONDS = 3600
 LONGEST_TOKEN_SECONDS = 30 * 86_400
+_LAST_NS = (1 << 63) - 1
+LONGEST_DETAILS = 1000
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -93,6 +95,7 @@ class QueryService(QueryServicer):
         async with self._answering(context):
             if request.kind == pb.OBJECT_KIND_UNSPECIFIED or request.kind not in pb.ObjectKind.values():
                 await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, f"there is no kind {request.kind} of objects")
+            _clamp(request.filter)
             return await self._parts.store.read(reads.list_objects, request, time.time_ns())
 
     async def FollowEvents(
@@ -100,6 +103,7 @@ class QueryService(QueryServicer):
     ) -> AsyncIterator[pb.FollowEventsReply]:
         """Send a cursor alone, and then every event after it that the filter lets pass, as they are committed."""
         async with self._answering(context):
+            _clamp(request.filter)
             cursor = told = await self._start(request, context)
             yield pb.FollowEventsReply(cursor=str(cursor))
             async for batch, reached in self._committed(request.filter, cursor):
@@ -210,6 +214,14 @@ class QueryService(QueryServicer):
         return found[0]
 
 
+def _clamp(wanted: pb.Filter) -> None:
+    """Bound the times of a filter to what the store can compare: times there are signed."""
+    wanted.since_ns = min(wanted.since_ns, _LAST_NS)
+    wanted.until_ns = min(wanted.until_ns, _LAST_NS)
+
+
 async def _abort(context: Context, code: grpc.StatusCode, details: str) -> NoReturn:
-    await context.abort(code, details)
+    # Details travel in a header: a caller that sent a huge name must not get a broken connection instead of an answer.
+    shown = details if len(details) <= LONGEST_DETAILS else f"{details[:LONGEST_DETAILS]}…"
+    await context.abort(code, shown)
     raise AssertionError("abort returns never")
