@@ -127,7 +127,7 @@ class Execution:
 def _summary(result: pb.CommandResult) -> str:
     """Say in one line what came out."""
     if not result.scrubs:
-        return "done"
+        return result.summary or "done"
     found = sum(scrub.errors_found for scrub in result.scrubs)
     corrected = sum(scrub.errors_corrected for scrub in result.scrubs)
     uncorrectable = sum(scrub.errors_uncorrectable for scrub in result.scrubs)

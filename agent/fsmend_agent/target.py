@@ -38,6 +38,9 @@ def open_proven(filesystem: "MountedFilesystem") -> int:
         try:
             fd = open_mount(mount.mount_point, mount.mount_id)
         except OSError as error:
+            if error.errno == errno.EIO and filesystem.type == "xfs":
+                # XFS opens no directory any more once it has shut down (seen on 6.12).
+                raise ActionRefused(pb.REFUSAL_CODE_SHUT_DOWN, "the filesystem has shut down: EIO") from error
             problem = f"{_text(mount.mount_point)}: {error.strerror}"
             continue
         if fd is not None:

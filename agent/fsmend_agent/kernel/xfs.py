@@ -151,15 +151,17 @@ def rtgroup_geometry(fd: int, number: int, path: str | bytes | None = None) -> R
 
 
 def bulkstat_batch(
-    fd: int, start_inode: int = 0, count: int = BULKSTAT_BATCH, path: str | bytes | None = None
+    fd: int, start_inode: int = 0, count: int = BULKSTAT_BATCH, path: str | bytes | None = None, *, flags: int = 0
 ) -> tuple[list[InodeHealth], int]:
     """Return the next inodes in use from `start_inode` on, at most `count`, and where the next batch starts.
+
+    With XFS_BULK_IREQ_SPECIAL in `flags`, `start_inode` names a special inode instead.
 
     An empty list means the end. Inodes that no longer load are left out by the kernel; their AG then says `inodes`.
     Blocks while inodes are read from disk: call it in a thread. Needs CAP_SYS_ADMIN.
     """
     buffer = bytearray(_BULK_REQUEST.size + count * _BULKSTAT.size)
-    _BULK_REQUEST.pack_into(buffer, 0, start_inode, 0, count, 0, 0)
+    _BULK_REQUEST.pack_into(buffer, 0, start_inode, flags, count, 0, 0)
     syscall.ioctl(fd, XFS_IOC_BULKSTAT, buffer, path)
     return decode_bulkstat(bytes(buffer))
 

@@ -1,0 +1,1 @@
+"""Check and repair the metadata of a mounted XFS: piece by piece, then all of it; say when only offline helps."""

@@ -1,0 +1,150 @@
+"""The road that a check and a repair of an XFS have in common: items, then the whole filesystem, then the verdict."""
+
+from typing import TYPE_CHECKING
+
+from fsmend_agent.actions import ActionStopped, Order
+from fsmend_agent.kernel import xfs, xfs_scrub
+from fsmend_agent.kernel.xfs_health import ScrubType
+from fsmend_agent.xfs import whole
+from fsmend_agent.xfs.items import Item, read_items
+from fsmend_agent.xfs.outcome import ENDS_IT, Outcome, why_offline
+from fsmend_agent.xfs.preconditions import check_target, root_mount
+from fsmend_agent.xfs.reading import read_parts
+from fsmend_agent.xfs.targeted import Targeted, be_polite
+from fsmend_proto.v1 import command_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class XfsWork:
+    """One command's work on one filesystem.
+
+    Args:
+        order: the command and its target.
+        messages: the items that it names; none: the whole filesystem.
+        repair: mend, or only check.
+        targeted_only: leave it at the items.
+    """
+
+    def __init__(
+        self, order: Order, messages: "Iterable[pb.XfsScrubItem]", *, repair: bool, targeted_only: bool = False
+    ) -> None:
+        self.items: list[Item] = []
+        self._order = order
+        self._messages = list(messages)
+        self._repair = repair
+        self._targeted_only = targeted_only
+        self._whole: whole.WholeResult | None = None
+
+    def check(self) -> None:
+        """Test the preconditions, and understand the items.
+
+        Raises:
+            ActionRefused: nothing was touched.
+        """
+        if self._order.target.type == "xfs":
+            geometry = xfs.geometry(self._order.fd)
+            self.items = read_items(self._messages, geometry.ag_count, geometry.rtgroup_count)
+        check_target(self._order, repair=self._repair)
+
+    def intention(self) -> str:
+        """Say what would be done."""
+        what = ", ".join(item.name for item in self.items) or whole.NAME
+        return f"{'repair' if self._repair else 'check'} {what} of xfs {self._order.target.uuid}"
+
+    def read(self) -> pb.HealthReading:
+        """Read the health of everything that the command is about."""
+        everything = not self.items or self._whole is not None
+        return read_parts(self._order.fd, self.items, self._order.clock, all_groups=everything)
+
+    def run(self) -> pb.CommandResult:
+        """Do it.
+
+        Raises:
+            ActionStopped: `cancelled` was set.
+            ActionFailed: xfs_scrub(8) cannot be started.
+        """
+        be_polite()
+        order = self._order
+        targeted = Targeted(order.fd, self.items, repair=self._repair, cancelled=order.cancelled, report=order.report)
+        outcomes = targeted.run()
+        if not order.cancelled.is_set() and self._goes_on(outcomes):
+            self._run_whole()
+            # What was wrong elsewhere may have kept an item from being mended.
+            outcomes = targeted.run()
+        result = self._conclude(outcomes)
+        if order.cancelled.is_set():
+            raise ActionStopped(f"stopped: {result.summary}", result)
+        return result
+
+    def _goes_on(self, outcomes: list[Outcome]) -> bool:
+        """Say whether the whole filesystem comes next: it was asked for, or the items did not suffice."""
+        if not self.items:
+            return True
+        left = [one for one in outcomes if not one.proven and not one.absent]
+        if not self._repair or self._targeted_only:
+            return False
+        if not left:
+            return bool(self.read().sick)
+        # Where no other program can do anything about it either, reading everything is for nothing.
+        return not all(one.refused for one in left) and not any(one.errno in ENDS_IT for one in left)
+
+    def _run_whole(self) -> None:
+        """Run xfs_scrub, and let the kernel forget what only hinted at errors that are gone."""
+        mount_point = root_mount(self._order)
+        if mount_point is None:
+            self._whole = whole.WholeResult(4, b"the root of the filesystem is not mounted anywhere")
+            return
+        self._whole = whole.run_whole(
+            mount_point, repair=self._repair, cancelled=self._order.cancelled, report=self._order.report
+        )
+        if self._whole.is_clean:
+            xfs_scrub.scrub_one(self._order.fd, ScrubType.HEALTHY, repair=self._repair)
+
+    def _conclude(self, outcomes: list[Outcome]) -> pb.CommandResult:
+        """Return the result: what came of each, the verdict over all, and one line."""
+        result = pb.CommandResult(xfs_scrubs=[one.message() for one in outcomes])
+        if self._whole is not None:
+            self._add_whole(result, self._whole)
+        sick = list(self.read().sick)
+        offline = why_offline(outcomes, xfs.geometry(self._order.fd).flags) if self._repair else ""
+        result.verdict = self._verdict(result, outcomes, sick, offline)
+        result.summary = self._summary(result, outcomes, sick, offline)
+        return result
+
+    @staticmethod
+    def _add_whole(result: pb.CommandResult, ended: whole.WholeResult) -> None:
+        """Add xfs_scrub's end as an outcome, and what it printed as evidence."""
+        result.xfs_scrubs.add(
+            name=whole.NAME,
+            flag_names=[] if ended.is_clean else ["corrupt"],
+            corrupt=bool(ended.repairs or ended.corruptions or not ended.is_clean),
+            repaired=bool(ended.repairs) and ended.is_clean,
+            calls=1,
+        )
+        result.evidence.add(name="xfs_scrub", content=ended.output, truncated=ended.truncated)
+
+    def _verdict(
+        self, result: pb.CommandResult, outcomes: list[Outcome], sick: list[str], offline: str
+    ) -> "pb.Verdict.ValueType":
+        """Judge by the last look at every item, by xfs_scrub's status, and by the health that the kernel tells now."""
+        left = [one for one in outcomes if not one.proven and not one.absent]
+        unclean = self._whole is not None and not self._whole.is_clean
+        if left or unclean or sick:
+            return pb.VERDICT_OFFLINE_NEEDED if offline else pb.VERDICT_NOT_HEALED
+        corrupt = any(one.corrupt for one in result.xfs_scrubs)
+        return pb.VERDICT_HEALED if corrupt else pb.VERDICT_CLEAN
+
+    def _summary(self, result: pb.CommandResult, outcomes: list[Outcome], sick: list[str], offline: str) -> str:
+        """Say it in one line."""
+        verdict = pb.Verdict.Name(result.verdict).removeprefix("VERDICT_").lower().replace("_", " ")
+        words = [f"{verdict}: {sum(one.corrupt for one in outcomes)} of {len(outcomes)} pieces were corrupt"]
+        mended = [one.item.name for one in outcomes if one.mended and one.proven]
+        left = [one.item.name for one in outcomes if not one.proven and not one.absent]
+        words += [f"repaired {', '.join(mended[:8])}"] if mended else []
+        words += [f"left {', '.join(left[:8])}"] if left else []
+        words += [f"sick {', '.join(sick[:8])}"] if sick else []
+        words += [self._whole.meaning] if self._whole is not None else []
+        words += [f"offline needed: {offline}"] if offline else []
+        return "; ".join(words)
