@@ -119,21 +119,25 @@ class Recovery:
             SegmentHeader.decode(read_bounded(window.path, SEGMENT_HEADER.size))
         except SpoolError as error:  # the name says the same, and every frame has a checksum of its own
             self._damage.append(f"{window.path.name}: {error}")
-        items = list(window.scan())
-        frames = [item for item in items if isinstance(item, Frame)]
-        size_bytes = window.path.stat().st_size
-        if not frames or frames[-1].last <= ledger.durable_through:
-            return None
-        whole = list(fill_holes(frames, window.first, frames[-1].last, self._clocks))
-        self._inventories.update(frame.first for frame in whole if frame.weight == WEIGHT_INVENTORY)
-        damaged = sum(isinstance(item, Damage) for item in items[:-1])  # the last one may be a torn tail
-        if damaged or len(whole) != len(frames):
-            self._damage.append(f"{window.path.name}: {max(damaged, len(whole) - len(frames))} damaged places")
-            return self._rewrite(window, ledger, whole)
         segment = Segment(window.path, window.epoch, window.first, window.first - 1, window.shift)
-        for frame in frames:
-            segment.count(frame)
-        segment.size_bytes = min(size_bytes, MAX_SEGMENT_BYTES)
+        damaged, after_damage, inventories = 0, False, list[int]()
+        for item in window.scan():  # one by one: a start must not cost the memory of whole segments
+            if isinstance(item, Damage):
+                after_damage = True  # no loss when nothing follows: a torn tail
+                continue
+            damaged += after_damage or item.first != segment.last + 1
+            after_damage = False
+            segment.count(item)
+            if item.weight == WEIGHT_INVENTORY:
+                inventories.append(item.first)
+        if segment.last < segment.first or segment.last <= ledger.durable_through:
+            return None
+        self._inventories.update(inventories)
+        if damaged:
+            self._damage.append(f"{window.path.name}: {damaged} damaged places")
+            whole = fill_holes(window.frames(), window.first, segment.last, self._clocks)
+            return self._rewrite(window, ledger, list(whole))
+        segment.size_bytes = min(window.path.stat().st_size, MAX_SEGMENT_BYTES)
         return segment
 
     def _rewrite(self, window: Segment, ledger: Ledger, frames: list[Frame]) -> Segment:
