@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, select
 
 from fsmend_collector.errors import CollectorError, EpochStale, SequenceGap
 from fsmend_collector.ingest.others import write_other
 from fsmend_collector.ingest.plan import Plan, Rejection
 from fsmend_collector.store import counters
-from fsmend_collector.store.bulk import insert_events
+from fsmend_collector.store.bulk import insert_events, write_watermarks
 from fsmend_collector.store.schema import EVENT_CHUNK_BITS, agents
 
 
@@ -65,18 +65,6 @@ class _Agent:
     durable_through: int
     gaps: int = 0
     undecoded: int = 0
-
-
-_WATERMARK = (
-    update(agents)
-    .where(agents.c.number == bindparam("agent"))
-    .values(
-        durable_through=bindparam("through"),
-        last_seen_ns=bindparam("seen"),
-        gaps=agents.c.gaps + bindparam("more_gaps"),
-        undecoded=agents.c.undecoded + bindparam("more_undecoded"),
-    )
-)
 
 
 def commit_batches(connection: Connection, submissions: list[Submission]) -> list[Committed | CollectorError]:
@@ -157,15 +145,7 @@ def _append(
 
 
 def _store(connection: Connection, changed: Iterable[_Agent], received_ns: int) -> None:
-    values = [
-        {
-            "agent": agent.number,
-            "through": agent.durable_through,
-            "seen": received_ns,
-            "more_gaps": agent.gaps,
-            "more_undecoded": agent.undecoded,
-        }
-        for agent in changed
-    ]
-    if values:
-        connection.execute(_WATERMARK, values)
+    """Move the watermarks."""
+    rows = [(one.durable_through, received_ns, one.gaps, one.undecoded, one.number) for one in changed]
+    if rows:
+        write_watermarks(connection, rows)

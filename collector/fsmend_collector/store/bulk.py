@@ -32,3 +32,18 @@ def insert_events(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> No
                 start += size
     finally:
         cursor.close()
+
+
+_WATERMARK = "UPDATE agents SET durable_through=?, last_seen_ns=?, gaps=gaps+?, undecoded=undecoded+? WHERE number=?"
+
+
+def write_watermarks(connection: Connection, rows: Sequence[tuple[int, int, int, int, int]]) -> None:
+    """Write durable_through, last_seen_ns, more gaps, more undecoded records of each agent, and its number.
+
+    In a scattered fleet every batch is of another agent, so that this runs as often as an insert.
+    """
+    cursor = connection.connection.cursor()
+    try:
+        cursor.executemany(_WATERMARK, rows)
+    finally:
+        cursor.close()
