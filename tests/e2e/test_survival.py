@@ -63,7 +63,7 @@ def on_disk(stage: Stage, scratch: Path) -> tuple[dict[Key, bytes], int]:
 
 
 def in_store(stage: Stage) -> list[tuple[Key, bytes]]:
-    (database,) = (stage.directory / "collector").glob("*.sqlite*[!lm]")
+    database = stage.directory / "collector" / "store.sqlite"
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
         rows = connection.execute(
             "select epochs.epoch, events.sequence, events.record from events join epochs on epochs.number = events.epoch"
@@ -104,7 +104,7 @@ def test_every_event_whose_fsync_finished_is_in_the_store_once_after_fifty_kills
     stage.start_sense()
 
     def drained() -> bool:
-        return any(int(agent.get("durableThrough", 0)) >= next_sequence - 1 for agent in stage.fsmend("get", "agents"))
+        return any(int(agent["durable_through"]) >= next_sequence - 1 for agent in stage.fsmend("get", "agents"))
 
     stage.wait_for("link", drained, DRAIN_SECONDS)
     stored = in_store(stage)

@@ -1,0 +1,39 @@
+"""What the end-to-end tests ask the collector, and how long they wait for the answer."""
+
+import time
+
+SECONDS = 30.0
+
+
+def until(look, seconds=SECONDS):
+    """Return the first true answer of `look`; fail with the last one when time is up."""
+    deadline = time.monotonic() + seconds
+    while not (answer := look()):
+        assert time.monotonic() < deadline, f"not within {seconds} s; the last answer was {answer!r}"
+        time.sleep(0.2)
+    return answer
+
+
+def incidents_of(stage, uuid, *devices):
+    """Return every incident that concerns a filesystem or one of its devices, merged ones too."""
+    found = []
+    for incident in stage.fsmend("get", "incidents", "--all"):
+        units = [incident["unit"], *incident["members"]]
+        if any(unit["filesystem_uuid"] == uuid or unit["device_name"] in devices for unit in units):
+            found.append(stage.fsmend("describe", "incident", incident["id"]))
+    return found
+
+
+def standing(incidents):
+    """Return those that stand for themselves: not merged into another one."""
+    return [incident for incident in incidents if incident["state"] != "merged"]
+
+
+def events_of(stage, uuid, source):
+    return stage.fsmend("get", "events", "--fs", uuid, "--source", source, "--limit", "0")
+
+
+def seen_by(stage, uuid, *sources):
+    """Return the filesystem's incidents once every one of these sources is among the evidence of one."""
+    found = incidents_of(stage, uuid)
+    return found if any(set(sources) <= set(incident["sources"]) for incident in found) else None
