@@ -73,9 +73,9 @@ def _sense(options: argparse.Namespace) -> None:
 
 
 def _link(options: argparse.Namespace) -> None:
-    from fsmend_agent.link import link  # noqa: PLC0415
+    from fsmend_agent.link.link import run  # noqa: PLC0415
 
-    asyncio.run(link.run(_config(options)))
+    asyncio.run(run(_config(options)))
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -1,1 +1,1 @@
-"""The words both sides of fsmend speak: protobuf messages and gRPC stubs, generated from the .proto files beside them."""
+"""The words both sides of fsmend speak: protobuf messages and gRPC stubs, generated from the .proto files here."""

@@ -43,8 +43,7 @@ def main() -> int:
 
 
 def _run(directory: Path, *, once: bool) -> int:
-    agent = {"labels": {"rack": "r1", "role": "demo"}, "sources": {"ext4_stats_interval_seconds": 2}}
-    agent["sources"] |= {"btrfs_stats_interval_seconds": 2, "xfs_health_interval_seconds": 2}
+    agent = {"labels": {"rack": "r1", "role": "demo"}}
     with Stage(directory / "stage", agent=agent, ports=_ports()) as stage:
         narrator = Narrator(stage)
         narrator.step("A collector with an embedded store, and its own certificate authority")

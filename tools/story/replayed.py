@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from stage.processes import Stage
+
 from story.narrator import Narrator
 
 CAPTURE = Path(__file__).with_name("capture.jsonl")
@@ -25,7 +26,7 @@ def tell_replayed(stage: Stage, narrator: Narrator, lacking: list[str]) -> None:
     stage.start_agent("--replay", str(CAPTURE))
 
     def incidents() -> Any:
-        return len(stage.fsmend("get", "incidents", "--all")) >= 2  # noqa: PLR2004 - one a captured filesystem
+        return len(stage.fsmend("get", "incidents", "--all")) >= 2
 
     def answered() -> Any:
         final = ("refused", "succeeded", "failed")
