@@ -67,7 +67,9 @@ def test_both_agents_are_connected_under_their_host_names(rolled_out):
     deadline = time.monotonic() + CONNECT_SECONDS
     connected: set[str] = set()
     while time.monotonic() < deadline and connected != {"node-a", "node-b"}:
-        connected = {agent["hostName"] for agent in items(rolled_out.fsmend("get", "agents")) if agent.get("connected")}
+        connected = {
+            agent["host_name"] for agent in items(rolled_out.fsmend("get", "agents")) if agent.get("connected")
+        }
         time.sleep(0.5)
     assert connected == {"node-a", "node-b"}
 
@@ -92,7 +94,7 @@ def test_real_ext4_error_of_one_host_reaches_the_collector_with_its_filesystem(r
         if seen:
             break
         time.sleep(0.5)
-    assert [event["hostName"] for event in seen] == [host.name]
+    assert [event["host_name"] for event in seen] == [host.name]
     assert seen[0]["event"]["filesystem"]["uuid"] == uuid
 
 
@@ -129,7 +131,7 @@ def test_service_that_is_killed_comes_back_and_the_agent_connects_again(rolled_o
         states = host.run(
             "systemctl", "is-active", "fsmend-agent-sense.service", "fsmend-agent-link.service", check=False
         )
-        agents = {agent["hostName"]: agent.get("connected") for agent in items(rolled_out.fsmend("get", "agents"))}
+        agents = {agent["host_name"]: agent.get("connected") for agent in items(rolled_out.fsmend("get", "agents"))}
         if states.split() == ["active", "active"] and agents[host.name]:
             return
         time.sleep(0.5)
