@@ -67,6 +67,7 @@ class Sense:
         self.outbox = Outbox(self._spool, Coalescer(config.sources.coalesce_window_seconds), self._clock, self._written)
         self._filesystems = FilesystemTable()
         self._devices = inventory.device_table()
+        self._sources: list[sources.Source] = []
         self._journal = Journal(config.state_directory / "journal")
         self.executor = Executor(
             actions.discover(),
@@ -105,6 +106,9 @@ class Sense:
             await self._seam.start()
             await self.executor.recover()
             self._state(event_pb2.SEVERITY_INFO, f"agent {__version__} started")
+            if self._journal.damaged:
+                lost = f"journal of commands: {self._journal.damaged} lines were damaged; what they said is lost"
+                self._state(event_pb2.SEVERITY_WARNING, lost)
             watching = [group.create_task(work) async for work in self._watchers()]
             watching.append(group.create_task(notifier.feed(self._moves_on)))
             watching.append(group.create_task(self._tend_spool()))
@@ -118,6 +122,7 @@ class Sense:
             await asyncio.gather(*watching, return_exceptions=True)
             await self._seam.close()
             writing.cancel()
+        await asyncio.to_thread(self._spool.close)
 
     async def _watchers(self) -> AsyncIterator[Coroutine[Any, Any, None]]:
         """Yield what looks at the host: the replay of captured bytes, or the real thing."""
@@ -131,9 +136,10 @@ class Sense:
             self._filesystems, self._collect, self.outbox.inventory, self.config.inventory.interval_seconds
         )
         watch = self._watch()
-        for name, source in sources.discover().items():
-            if name not in self.config.sources.disabled:
-                yield supervise(source(watch), self.outbox.emit, self._clock)
+        found = sources.discover().items()
+        self._sources = [source(watch) for name, source in found if name not in self.config.sources.disabled]
+        for source in self._sources:
+            yield supervise(source, self.outbox.emit, self._clock)
 
     def _watch(self) -> sources.Watch:
         return sources.Watch(
@@ -141,9 +147,17 @@ class Sense:
             clock=self._clock,
             filesystems=self._filesystems,
             devices=self._devices,
-            emit=self.outbox.emit,
+            emit=self._emit,
             gap=self.outbox.gap,
         )
+
+    def _emit(self, event: event_pb2.Event) -> None:
+        """Take a source's event, and hint it to the sources that poll: one fault shows in several interfaces."""
+        self.outbox.emit(event)
+        if event.filesystem.uuid and event.severity > event_pb2.SEVERITY_INFO:
+            for source in self._sources:
+                if source.name != event.source:
+                    source.poke(event.filesystem.uuid)
 
     def _collect(self, filesystems: tuple[MountedFilesystem, ...]) -> Any:
         return inventory.collect(filesystems, self._clock.now(), labels=self.config.labels)

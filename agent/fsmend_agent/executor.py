@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -59,7 +59,8 @@ class Executor:
         filesystems: what is mounted.
         journal: the write-ahead journal.
         clock: stamps the updates, and tells the boot id.
-        sink: takes every update, on the event loop's thread; never blocks, never raises.
+        sink: takes every update, on the event loop's thread; never blocks, never raises. What it returns is done when
+            the update is durable; only then the journal calls a final update reported. None: it is so at once.
         device_ids: the identities of the devices that a filesystem lies on.
     """
 
@@ -70,7 +71,7 @@ class Executor:
         filesystems: Filesystems,
         journal: Journal,
         clock: "Clock",
-        sink: Callable[[pb.CommandUpdate], None],
+        sink: Callable[[pb.CommandUpdate], Awaitable[None] | None],
         device_ids: "Callable[[MountedFilesystem], Collection[str]]" = lambda _filesystem: (),
     ) -> None:
         self._actions = actions
@@ -117,7 +118,10 @@ class Executor:
         seen = command.id in self._jobs or self._journal.get(command.id) is not None
         if not seen:
             self._jobs[command.id] = Job(own)
-        task = asyncio.get_running_loop().create_task(self._again(own) if seen else self._handle(self._jobs[own.id]))
+        self._begin(self._again(own) if seen else self._handle(self._jobs[own.id]))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
@@ -138,21 +142,22 @@ class Executor:
 
     async def recover(self) -> None:
         """Report what the agent's last life left open; call it once, before the first `submit`. Nothing is run."""
+        unreported = self._journal.at(Step.FINISHED)
         for entry in self._journal.at(Step.ACCEPTED, Step.STARTED):
             await self._finish(_orphaned(entry))
-        for entry in self._journal.at(Step.FINISHED):
+        for entry in unreported:
             update = await in_thread(lambda entry=entry: self._journal.final_update(entry.id))  # type: ignore[misc]
-            if update is not None:
-                self._sink(update)
-            await self._write(lambda entry=entry: self._journal.reported(entry.id))  # type: ignore[misc]
+            await self._report_end(entry.id, update)
 
     async def close(self, seconds: float = 10.0) -> None:
         """Ask everything in hand to stop, and wait a while; what still runs then is `unknown` at the next start."""
         for job in self._jobs.values():
             job.cancel_reason = job.cancel_reason or "the agent stops"
             job.cancelled.set()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while self._tasks and loop.time() < deadline:
+            await asyncio.wait(self._tasks, timeout=deadline - loop.time())
         for task in self._tasks:
             task.cancel()
 
@@ -300,12 +305,23 @@ class Executor:
         await self._finish(job.last)
 
     async def _finish(self, update: pb.CommandUpdate) -> None:
-        """Journal a final update, send it, and journal that it was sent."""
+        """Journal a final update, send it, and journal that it was sent once that is durable."""
         if not update.HasField("clocks"):
             update = self._stamped(update.command_id, update)
         await self._write(lambda: self._journal.finish(update))
-        self._sink(update)
-        await self._write(lambda: self._journal.reported(update.command_id))
+        await self._report_end(update.command_id, update)
+
+    async def _report_end(self, command_id: str, update: pb.CommandUpdate | None) -> None:
+        """Send a final update; note that it is out when it is: a spool that refuses must hold nothing else up."""
+        kept = None if update is None else self._sink(update)
+        if kept is not None:
+            self._begin(self._reported(command_id, kept))
+        else:
+            await self._write(lambda: self._journal.reported(command_id))
+
+    async def _reported(self, command_id: str, kept: Awaitable[None]) -> None:
+        await kept
+        await self._write(lambda: self._journal.reported(command_id))
 
     async def _write(self, write: Callable[[], None]) -> OSError | None:
         """Write to the journal in a thread; return the error, which is logged."""

@@ -55,6 +55,7 @@ class Outbox:
         self._written = written
         self._max_waiting = max_waiting
         self._waiting: list[record_pb2.Record] = []
+        self._promised: dict[int, asyncio.Future[None]] = {}  # by id() of a record that waits
         self._overflowed: Counter[str] = Counter()
         self._overflow_began: event_pb2.Clocks | None = None
         self._wake = asyncio.Event()
@@ -75,9 +76,16 @@ class Outbox:
         """Take an inventory."""
         self._put(record_pb2.Record(inventory=inventory))
 
-    def command_update(self, update: command_pb2.CommandUpdate) -> None:
-        """Take one step in the life of a command. Never dropped: executor and journal bound their number."""
-        self._put(record_pb2.Record(command_update=update))
+    def command_update(self, update: command_pb2.CommandUpdate) -> "asyncio.Future[None]":
+        """Take one step in the life of a command. Never dropped: executor and journal bound their number.
+
+        Returns:
+            what is done as soon as the spool holds the update, and cancelled when the agent ends before that.
+        """
+        record = record_pb2.Record(command_update=update)
+        kept = self._promised[id(record)] = asyncio.get_running_loop().create_future()
+        self._put(record)
+        return kept
 
     async def run(self) -> None:
         """Write what comes until cancelled; then flush what was folded and write the rest."""
@@ -91,6 +99,8 @@ class Outbox:
             for event in self._coalescer.flush():
                 self._put_event(event)
             self._write_last()
+            for kept in self._promised.values():
+                kept.cancel()
             self._thread.shutdown()
 
     async def _sleep(self) -> None:
@@ -152,6 +162,8 @@ class Outbox:
                 writing.cancelled() or writing.exception()
             ):  # waits for the thread: a batch is written or kept, never lost
                 self._waiting[:0] = batch
+            else:
+                self._keep_promises(batch)
             raise
         except SpoolError as error:
             log.warning("the spool does not take records now: %s", error)
@@ -160,13 +172,23 @@ class Outbox:
             return
         finally:
             self.writing_since = None
+        self._keep_promises(batch)
         self._written()
+
+    def _keep_promises(self, batch: list[record_pb2.Record]) -> None:
+        """Tell those who wait for a record of this batch that it is in the spool."""
+        if self._promised:
+            for record in batch:
+                kept = self._promised.pop(id(record), None)
+                if kept is not None and not kept.done():
+                    kept.set_result(None)
 
     def _write_last(self) -> None:
         """Write what is left when the agent stops. Nobody waits any longer, so a refusal is only logged."""
         while batch := self._take():
             try:
                 self._thread.submit(self._spool.append, batch).result()
+                self._keep_promises(batch)
             except SpoolError as error:
                 log.error("%d records could not be written at the end: %s", len(batch) + len(self._waiting), error)  # noqa: TRY400
                 return

@@ -70,6 +70,8 @@ class Bench:
         members = {"behaviour": staticmethod(behaviour), "checked": staticmethod(checked), "ran": self.ran}
         self.action = type("Pretended", (Pretend,), members | attributes)
         self.numbers = itertools.count()
+        self.kept = None
+        """What tells the executor that an update is durable; None: it is at once."""
         self.start()
 
     def start(self):
@@ -81,8 +83,12 @@ class Bench:
             FilesystemTable(FILESYSTEMS),
             self.journal,
             self.clock,
-            self.updates.append,
+            self.take,
         )
+
+    def take(self, update):
+        self.updates.append(update)
+        return self.kept
 
     def command(self, command_id=None, **fields):
         number = next(self.numbers)

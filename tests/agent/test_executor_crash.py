@@ -1,5 +1,6 @@
 """What is reported of commands that a crash cut short, and that nothing runs twice."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 from agent.executing import Bench
 
 from fsmend_agent import execution
-from fsmend_agent.journal import Entry, Journal
+from fsmend_agent.journal import Entry, Journal, Step
 from fsmend_proto.v1 import command_pb2 as pb
 
 
@@ -61,6 +62,29 @@ async def test_an_end_that_was_not_sent_is_sent(tmp_path):
     bench.start()
     await bench.executor.recover()
     assert len(bench.updates) == 1
+
+
+async def test_an_end_that_the_spool_never_took_is_sent_in_the_next_life(tmp_path):
+    bench = Bench(tmp_path / "journal")
+    bench.kept = asyncio.get_running_loop().create_future()
+    await bench.run(bench.command("c0"))
+    assert [entry.id for entry in bench.journal.at(Step.FINISHED)] == ["c0"]
+    bench.kept.cancel()  # the agent ends
+    await bench.executor.close()
+    bench.updates.clear()
+    bench.kept = None
+    bench.start()
+    await bench.executor.recover()
+    assert [update.state for update in bench.updates] == [pb.COMMAND_STATE_SUCCEEDED]
+
+
+async def test_an_end_is_called_reported_when_the_spool_has_it(tmp_path):
+    bench = Bench(tmp_path / "journal")
+    bench.kept = asyncio.get_running_loop().create_future()
+    await bench.run(bench.command("c0"))
+    bench.kept.set_result(None)
+    await bench.executor.close()
+    assert [entry.id for entry in bench.journal.at(Step.REPORTED)] == ["c0"]
 
 
 CHILD = textwrap.dedent(

@@ -126,3 +126,33 @@ async def test_what_is_folded_or_waiting_is_written_when_the_agent_stops():
             outbox.emit(event())
         await asyncio.sleep(0)
     assert occurrences(log.records) == 5
+
+
+async def test_an_update_is_kept_only_when_the_spool_has_it():
+    log = Log()
+    log.open.clear()
+    async with running(log) as (outbox, _):
+        kept = outbox.command_update(command_pb2.CommandUpdate(command_id="c1"))
+        await asyncio.sleep(0.05)
+        assert not kept.done()
+        log.open.set()
+        await asyncio.wait_for(kept, 5)
+        assert [record.command_update.command_id for record in log.records] == ["c1"]
+
+
+async def test_an_update_that_the_spool_never_took_is_not_kept():
+    log = Log()
+    log.refuse = True
+    async with running(log) as (outbox, _):
+        kept = outbox.command_update(command_pb2.CommandUpdate(command_id="c1"))
+        await asyncio.sleep(0.05)
+    assert kept.cancelled()
+
+
+async def test_an_update_that_is_written_at_the_very_end_is_kept():
+    log = Log()
+    async with running(log) as (outbox, _):
+        await asyncio.sleep(0)
+        kept = outbox.command_update(command_pb2.CommandUpdate(command_id="c1"))
+    assert kept.done()
+    assert not kept.cancelled()
