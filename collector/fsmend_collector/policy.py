@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, replace
 
+from fsmend_collector.xfs_items import items_of
 from fsmend_proto.v1 import command_pb2, incident_pb2, inventory_pb2
 
 _SECONDS_NS = 1_000_000_000
@@ -24,6 +25,15 @@ FINISHED = frozenset(
         command_pb2.COMMAND_STATE_CANCELLED,
         command_pb2.COMMAND_STATE_EXPIRED,
         command_pb2.COMMAND_STATE_UNKNOWN,
+    }
+)
+
+_FOR_GOOD = frozenset(
+    {
+        command_pb2.REFUSAL_CODE_POLICY_DENIES,
+        command_pb2.REFUSAL_CODE_SIGNATURE,
+        command_pb2.REFUSAL_CODE_NOT_SUPPORTED,
+        command_pb2.REFUSAL_CODE_HEALER_ACTIVE,
     }
 )
 
@@ -60,6 +70,8 @@ class PastCommand:
     Attributes:
         action: name of the field of Command.action: scrub_btrfs, collect_evidence …
         ordered_ns: collector's wall clock.
+        refusal: the agent's code when it was refused.
+        verdict: of its result.
     """
 
     command_id: str
@@ -69,6 +81,8 @@ class PastCommand:
     action: str
     state: command_pb2.CommandState.ValueType
     ordered_ns: int
+    refusal: command_pb2.RefusalCode.ValueType = command_pb2.REFUSAL_CODE_UNSPECIFIED
+    verdict: command_pb2.Verdict.ValueType = command_pb2.VERDICT_UNSPECIFIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +111,18 @@ class Step:
         action_class: who may order it.
         attempts: at most, for one incident; 0: as the configuration says.
         fill: sets the action's message from the incident.
+        instead_of: only where this other action cannot be done, or was refused for good.
+        named: whether the incident names what the action needs; until then it waits, for `patience_seconds`.
+        patience_seconds: from the opening of the incident.
     """
 
     action: str
     action_class: command_pb2.ActionClass.ValueType
     fill: Callable[[command_pb2.Command, incident_pb2.Incident], None]
     attempts: int = 0
+    instead_of: str = ""
+    named: Callable[[incident_pb2.Incident], bool] = lambda _incident: True
+    patience_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +145,33 @@ def _scrub_btrfs(command: command_pb2.Command, incident: incident_pb2.Incident) 
     command.scrub_btrfs.SetInParent()
 
 
+def _repair_xfs(command: command_pb2.Command, incident: incident_pb2.Incident) -> None:
+    """Repair what is sick; the whole filesystem when nothing says what that is."""
+    command.repair_xfs.items.extend(items_of(incident.places))
+    command.repair_xfs.SetInParent()
+
+
+def _scrub_xfs(command: command_pb2.Command, incident: incident_pb2.Incident) -> None:
+    """Check the same."""
+    command.scrub_xfs.items.extend(items_of(incident.places))
+    command.scrub_xfs.SetInParent()
+
+
+def _names_xfs_parts(incident: incident_pb2.Incident) -> bool:
+    return bool(items_of(incident.places))
+
+
 _EVIDENCE = Step("collect_evidence", command_pb2.ACTION_CLASS_OBSERVE, _collect, attempts=1)
 _SCRUB_BTRFS = Step("scrub_btrfs", command_pb2.ACTION_CLASS_REPAIR, _scrub_btrfs)
+# The kernel log speaks first; what is sick is polled some seconds later.
+_REPAIR_XFS = Step(
+    "repair_xfs", command_pb2.ACTION_CLASS_REPAIR, _repair_xfs, named=_names_xfs_parts, patience_seconds=60
+)
+_SCRUB_XFS = Step("scrub_xfs", command_pb2.ACTION_CLASS_CHECK, _scrub_xfs, attempts=1, instead_of="repair_xfs")
+_XFS_PERSON = (
+    "It was not, or cannot be, repaired while mounted; the commands below say why. Save what still reads, unmount, run "
+    "xfs_repair, and mount again."
+)
 _BTRFS_PERSON = (
     "Scrubbing did not heal it: restore the files that the evidence names from a backup, and replace the device that "
     "shows the errors."
@@ -141,7 +186,7 @@ ANSWERS: Mapping[tuple[str, str], Answer] = {
     ("FS_ERROR", "ext4"): Answer(
         (_EVIDENCE,), "ext4 has no online repair: plan an unmount, run e2fsck -f, and mount again."
     ),
-    ("FS_CORRUPTION", "xfs"): Answer((_EVIDENCE,), "Unmount, run xfs_repair, and mount again."),
+    ("FS_CORRUPTION", "xfs"): Answer((_EVIDENCE, _REPAIR_XFS, _SCRUB_XFS), _XFS_PERSON),
 }
 """(code, filesystem type) → answer. What is not here is left to a person from the start."""
 
@@ -174,8 +219,12 @@ def propose(
         past = [one for one in commands if one.incident_id == incident.id and one.action == step.action]
         if _done(step, past) or not _available(inventory, step.action, unit.filesystem_uuid):
             continue
-        if len(past) >= (step.attempts or config.attempts):
+        if len(past) >= (step.attempts or config.attempts) or any(_is_hopeless(one) for one in past):
             continue
+        if step.instead_of and _can_still(step.instead_of, incident, inventory, commands):
+            continue
+        if not step.named(incident) and now_ns - incident.opened_ns < step.patience_seconds * _SECONDS_NS:
+            return []
         if past and now_ns - max(one.ordered_ns for one in past) < config.back_off_seconds * _SECONDS_NS:
             return []
         return [_proposed(step, incident, len(past), config, now_ns)]
@@ -193,9 +242,10 @@ def recommend(
     if answer is None:
         return incident.recommendation
     for step in answer.steps:
-        tried = sum(one.incident_id == incident.id and one.action == step.action for one in commands)
+        past = [one for one in commands if one.incident_id == incident.id and one.action == step.action]
         able = inventory is not None and _available(inventory, step.action, incident.unit.filesystem_uuid)
-        if step.action_class != command_pb2.ACTION_CLASS_OBSERVE and able and tried < config.attempts:
+        left = len(past) < (step.attempts or config.attempts) and not any(_is_hopeless(one) for one in past)
+        if step.action_class >= command_pb2.ACTION_CLASS_REPAIR and able and left:
             return incident.recommendation
     return answer.person
 
@@ -217,6 +267,24 @@ def _done(step: Step, past: list[PastCommand]) -> bool:
     """Say whether the step needs no repeat: evidence that was collected stays collected."""
     observed = step.action_class == command_pb2.ACTION_CLASS_OBSERVE
     return observed and any(one.state == command_pb2.COMMAND_STATE_SUCCEEDED for one in past)
+
+
+def _is_hopeless(past: PastCommand) -> bool:
+    """Say whether the same again would come to the same: the host does not want it, or only offline helps."""
+    return past.refusal in _FOR_GOOD or past.verdict == command_pb2.VERDICT_OFFLINE_NEEDED
+
+
+def _can_still(
+    action: str,
+    incident: incident_pb2.Incident,
+    inventory: inventory_pb2.Inventory,
+    commands: Collection[PastCommand],
+) -> bool:
+    """Say whether an action can be done on the incident's filesystem, by the agent's word and by what became of it."""
+    refused = any(
+        one.incident_id == incident.id and one.action == action and one.refusal in _FOR_GOOD for one in commands
+    )
+    return not refused and _available(inventory, action, incident.unit.filesystem_uuid)
 
 
 def _available(inventory: inventory_pb2.Inventory, action: str, filesystem_uuid: str) -> bool:

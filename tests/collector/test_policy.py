@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsmend_collector.policy import ANSWERS, Mode, PastCommand, PolicyConfig, propose, read_policy_config, recommend
-from fsmend_proto.v1 import command_pb2, incident_pb2, inventory_pb2
+from fsmend_proto.v1 import command_pb2, event_pb2, incident_pb2, inventory_pb2
 
 NOW = 1_700_000_000 * 10**9
 HOUR = 3_600 * 10**9
@@ -175,7 +175,11 @@ def test_brakes_hold_whatever_was_ordered_before(answer, commands):
 
 def test_answers_never_repair_offline_or_contain_by_themselves():
     classes = {step.action_class for answer in ANSWERS.values() for step in answer.steps}
-    assert classes <= {command_pb2.ACTION_CLASS_OBSERVE, command_pb2.ACTION_CLASS_REPAIR}
+    assert classes <= {
+        command_pb2.ACTION_CLASS_OBSERVE,
+        command_pb2.ACTION_CLASS_CHECK,
+        command_pb2.ACTION_CLASS_REPAIR,
+    }
 
 
 def test_config_lists_every_problem():
@@ -183,3 +187,55 @@ def test_config_lists_every_problem():
     assert len(problems) == 4
     assert config == PolicyConfig()
     assert read_policy_config({"mode": "shadow", "attempts": 5}) == (PolicyConfig(Mode.SHADOW, attempts=5), [])
+
+
+def sick_xfs(opened_seconds_ago=1, sick=0x10):
+    one = incident("FS_CORRUPTION", "xfs", devids=(), opened_ns=NOW - opened_seconds_ago * 10**9)
+    if sick:
+        one.places.add(xfs_scope=event_pb2.XFS_SCOPE_AG, xfs_number=1, xfs_sick=sick)
+    return one
+
+
+def xfs_inventory(*, repair=True, check=True):
+    known = inventory()
+    capabilities = known.filesystems[0].capabilities
+    capabilities.add(name="action.repair_xfs", available=repair, filesystem_uuid=UUID)
+    capabilities.add(name="action.scrub_xfs", available=check, filesystem_uuid=UUID)
+    return known
+
+
+COLLECTED = past("collect_evidence")
+
+
+def test_what_is_sick_in_an_xfs_is_repaired_piece_by_piece():
+    (one,) = propose(sick_xfs(), xfs_inventory(), [COLLECTED], CONFIG, NOW)
+    assert [(item.type, item.agno) for item in one.command.repair_xfs.items] == [(5, 1)]
+    assert one.command.action_class == command_pb2.ACTION_CLASS_REPAIR
+
+
+def test_a_repair_of_xfs_waits_a_while_for_the_names_of_what_is_sick():
+    unnamed = sick_xfs(opened_seconds_ago=5, sick=0)
+    assert propose(unnamed, xfs_inventory(), [COLLECTED], CONFIG, NOW) == []
+    (one,) = propose(sick_xfs(opened_seconds_ago=61, sick=0), xfs_inventory(), [COLLECTED], CONFIG, NOW)
+    assert list(one.command.repair_xfs.items) == []
+
+
+def test_where_xfs_cannot_be_repaired_it_is_checked():
+    assert actions(propose(sick_xfs(), xfs_inventory(repair=False), [COLLECTED], CONFIG, NOW)) == ["scrub_xfs"]
+
+
+def test_where_the_host_denies_the_repair_xfs_is_checked():
+    denied = past("repair_xfs", "REFUSED", refusal=command_pb2.REFUSAL_CODE_POLICY_DENIES)
+    assert actions(propose(sick_xfs(), xfs_inventory(), [COLLECTED, denied], CONFIG, NOW)) == ["scrub_xfs"]
+
+
+def test_where_neither_is_possible_a_person_is_asked():
+    known = xfs_inventory(repair=False, check=False)
+    assert propose(sick_xfs(), known, [COLLECTED], CONFIG, NOW) == []
+    assert recommend(sick_xfs(), known, [COLLECTED], CONFIG) == ANSWERS["FS_CORRUPTION", "xfs"].person
+
+
+def test_a_repair_that_found_that_only_offline_helps_is_not_repeated():
+    offline = past("repair_xfs", verdict=command_pb2.VERDICT_OFFLINE_NEEDED)
+    assert propose(sick_xfs(), xfs_inventory(), [COLLECTED, offline], CONFIG, NOW) == []
+    assert recommend(sick_xfs(), xfs_inventory(), [offline], CONFIG) == ANSWERS["FS_CORRUPTION", "xfs"].person

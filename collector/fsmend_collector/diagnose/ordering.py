@@ -15,7 +15,7 @@ from fsmend_collector.errors import CommandRefused, StoreError
 from fsmend_collector.policy import PastCommand, PolicyConfig, ProposedCommand, propose
 from fsmend_collector.store.engine import Store
 from fsmend_collector.store.schema import commands
-from fsmend_proto.v1 import incident_pb2
+from fsmend_proto.v1 import command_pb2, incident_pb2
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,7 @@ def past_commands(connection: Connection, incident_id: str, agent_id: str) -> li
 
 
 def _past(row: Any) -> PastCommand:
+    last = command_pb2.CommandUpdate.FromString(row.last_update or b"")
     return PastCommand(
         command_id=row.id,
         incident_id=row.incident_id,
@@ -87,4 +88,6 @@ def _past(row: Any) -> PastCommand:
         action=row.action,
         state=row.state,
         ordered_ns=row.created_ns,
+        refusal=last.refusal,
+        verdict=last.result.verdict,
     )

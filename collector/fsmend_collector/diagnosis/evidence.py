@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from fsmend_proto.v1 import event_pb2
 
 _LARGEST_ERRNO = 4_095  # MAX_ERRNO, linux/err.h
-_SCOPES = {number: name.removeprefix("XFS_SCOPE_").lower() for name, number in event_pb2.XfsScope.items()}
+_SCOPES: dict[int, str] = {
+    number: name.removeprefix("XFS_SCOPE_").lower() for name, number in event_pb2.XfsScope.items()
+}
 _CORRUPTION_KINDS = (event_pb2.EVENT_KIND_FS_DATA_CORRUPTION, event_pb2.EVENT_KIND_FS_METADATA_CORRUPTION)
 
 
@@ -25,6 +27,9 @@ class Evidence:
         reading: total of a kernel counter (ext4) or of the counters of one device (btrfs); None: no counter reading.
         sick: whether the part named by `scope` is sick (XFS health, a source), None when the event says nothing of it.
         scope: which part of the filesystem `sick` speaks of: "ag 1", "inode 131", "fs 0"; empty: the whole of it.
+        xfs_scope: the same part as a number of XfsScope; 0: none.
+        xfs_number: of the AG or realtime group.
+        xfs_sick: the part's health mask.
         passed: a device's own verdict (SMART), None when it gave none.
         others_unknown: more inodes are concerned than `ino` names.
         subject: name of the source that a source state is about.
@@ -65,6 +70,9 @@ class Evidence:
     reading: int | None = None
     sick: bool | None = None
     scope: str = ""
+    xfs_scope: int = 0
+    xfs_number: int = 0
+    xfs_sick: int = 0
     passed: bool | None = None
     others_unknown: bool = False
     subject: str = ""
@@ -153,6 +161,9 @@ class Evidence:
             since_ns=min(event.ext4_counters.first.time_seconds * 1_000_000_000, received_ns),
             sick=_sick(event),
             scope=_scope(event),
+            xfs_scope=event.xfs_health.scope,
+            xfs_number=event.xfs_health.number,
+            xfs_sick=event.xfs_health.sick | event.xfs_health.became_sick,
             passed=event.smart.passed if detail == "smart" else None,
         )
 
@@ -217,5 +228,9 @@ def _scope(event: event_pb2.Event) -> str:
     """Name the part that `sick` speaks of."""
     if event.WhichOneof("detail") != "xfs_health":
         return ""
-    scope = _SCOPES.get(event.xfs_health.scope, str(event.xfs_health.scope))
-    return f"{scope} {event.inode.ino or event.xfs_health.number}"
+    return scope_name(event.xfs_health.scope, event.inode.ino or event.xfs_health.number)
+
+
+def scope_name(scope: int, number: int) -> str:
+    """Name a part of an XFS: "ag 1", "inode 131", "fs 0"."""
+    return f"{_SCOPES.get(scope, str(scope))} {number}"

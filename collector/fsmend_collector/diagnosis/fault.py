@@ -4,9 +4,10 @@ import hashlib
 
 from fsmend_collector.diagnosis.codes import CLASSES, CODES, IncidentCode, Proof
 from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
-from fsmend_collector.diagnosis.evidence import Evidence
+from fsmend_collector.diagnosis.evidence import Evidence, scope_name
 from fsmend_collector.diagnosis.joining import FaultKey
-from fsmend_collector.diagnosis.places import Places
+from fsmend_collector.diagnosis.parts import Parts
+from fsmend_collector.diagnosis.places import PLACES_LISTED, Places
 from fsmend_collector.diagnosis.serd import SerdWindow
 from fsmend_collector.diagnosis.tally import Tally
 from fsmend_collector.diagnosis.timeline import Timeline
@@ -42,6 +43,7 @@ class Fault:
         self._config = config
         self.tally = Tally(config.lateness_seconds)
         self.places = Places(config.join_seconds)
+        self.parts = Parts()
         self.timeline = Timeline()
         self.latest: dict[str, int] = {}
         self._windows: dict[str, SerdWindow] = {}
@@ -83,11 +85,26 @@ class Fault:
 
     def take_scope(self, evidence: Evidence) -> None:
         """Take what the finding says of the health of one part."""
+        self.parts.take(evidence)
         if evidence.sick is not None and evidence.scope:
             new = (evidence.time_ns, evidence.sick)
             self._scopes[evidence.scope] = max(self._scopes.get(evidence.scope, new), new)
             if evidence.sick:
                 self._ever_sick.add(evidence.scope)
+
+    def place_rows(self) -> list[incident_pb2.Place]:
+        """Return the places, those that are sick by the latest reading in front."""
+        return self.parts.onto(self.places.rows(), PLACES_LISTED)
+
+    def restore_place(self, place: incident_pb2.Place, time_ns: int) -> None:
+        """Take back a place of a stored incident."""
+        if place.ino or place.function or place.HasField("sectors"):
+            self.places.add_row(place, time_ns)
+        self.parts.take_row(place, time_ns)
+        if place.xfs_sick:
+            scope = scope_name(place.xfs_scope, place.ino or place.xfs_number)
+            self._scopes[scope] = (time_ns, True)
+            self._ever_sick.add(scope)
 
     def _parts_healthy(self) -> tuple[int, str]:
         """Return since when every part that was sick is healthy, or (0, "")."""

@@ -69,7 +69,7 @@ def incident_of(fault: Fault, beneath: Fault | None, consequences: list[Fault]) 
         muted_until_ns=fault.muted_until_ns,
         sources=sorted(tally.sources),
         timeline=fault.timeline.entries(),
-        places=fault.places.rows(),
+        places=fault.place_rows(),
         errnos=sorted(tally.errnos),
     )
     if proven is not None:
@@ -205,7 +205,7 @@ def fault_of(incident: incident_pb2.Incident, key: FaultKey, generation: int, co
             tally.devices[member.device_id] = member.device_name
     tally.devids.update({int(one.value): 1 for one in incident.suspects if one.dimension == DEVID_DIMENSION})
     for place in incident.places:
-        fault.places.add_row(place, incident.onset_ns)
+        fault.restore_place(place, incident.onset_ns)
     if incident.resolved_ns:
         fault.settled = (incident.resolved_ns, incident.resolution)
     if incident.state == _State.INCIDENT_STATE_REPAIRING:

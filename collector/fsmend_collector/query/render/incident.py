@@ -77,8 +77,20 @@ def _places(view: incident_pb2.Incident) -> list[str]:
         inode = f"{place.ino}" + (f" gen {place.generation}" if place.generation else "") if place.ino else "-"
         code = f"{place.function}:{place.line}" if place.function else "-"
         sectors = f"{place.sectors.start}+{place.sectors.count}" if place.HasField("sectors") else "-"
-        rows.append([inode, place.path or "-", code, sectors])
-    return grid(("INODE", "PATH", "CODE", "SECTORS"), rows)
+        rows.append([inode, place.path or "-", code, sectors, _sick(place)])
+    columns = ("INODE", "PATH", "CODE", "SECTORS", "SICK")
+    if not any(place.xfs_sick for place in view.places):
+        return grid(columns[:-1], [row[:-1] for row in rows])
+    return grid(columns, rows)
+
+
+def _sick(place: incident_pb2.Place) -> str:
+    """Say which part of an XFS is sick, with its mask as the kernel's header counts the bits."""
+    if not place.xfs_sick:
+        return "-"
+    scope = word(event_pb2.XfsScope.DESCRIPTOR, place.xfs_scope)
+    number = "" if place.ino or place.xfs_scope == event_pb2.XFS_SCOPE_FS else f" {place.xfs_number}"
+    return f"{scope}{number} {place.xfs_sick:#x}"
 
 
 def _timeline(view: incident_pb2.Incident) -> list[str]:
