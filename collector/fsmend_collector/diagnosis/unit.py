@@ -241,6 +241,8 @@ class UnitDiagnosis:
             host_name: for people.
             gap_id: unique and stable over redelivery; without it the gap's own numbers serve.
         """
+        if gap.reason == record_pb2.GAP_REASON_LOG_SUPPRESSED:
+            return []  # the kernel's own rate limit: the counters have what the log left out
         watch = self._watch(agent_id)
         watch.lost_ns = max(watch.lost_ns, now_ns)
         unwatched = gap.reason == record_pb2.GAP_REASON_NOT_WATCHED and not gap.lost
@@ -386,3 +388,8 @@ class UnitDiagnosis:
         """Return the incidents in memory that were told, merged ones excepted, ordered by id."""
         shown = [self._ledger.view(fault) for fault in self._ledger if fault.opened_ns and not fault.merged_into]
         return sorted(shown, key=lambda incident: incident.id)
+
+    def incidents_of(self, agent_id: str) -> list[incident_pb2.Incident]:
+        """Return the incidents of one agent's units that were told, merged ones excepted, ordered by id."""
+        found = [fault for fault in self._ledger.of_agent(agent_id) if fault.opened_ns and not fault.merged_into]
+        return sorted((self._ledger.view(fault) for fault in found), key=lambda incident: incident.id)

@@ -1,4 +1,4 @@
-"""The change feed: roll-outs, maintenance, campaigns. A change explains what it was expected to do, and is a suspect."""
+"""The change feed: roll-outs, maintenance, campaigns. A change explains what it is expected to do."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

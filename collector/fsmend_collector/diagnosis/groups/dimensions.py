@@ -64,7 +64,7 @@ def label_dimension(label: str) -> str:
     return label if label in LABEL_DIMENSIONS else _LABEL + label
 
 
-def parent_value(name: str, value: str, parent: str) -> str:
+def parent_value(value: str, parent: str) -> str:
     """Return the group of the parent dimension that a group lies in."""
     if parent == "fleet":
         return FLEET_VALUE

@@ -117,7 +117,7 @@ def _differs_from_siblings(one: Candidate, marks: frozenset[Mark], alive: frozen
         return True
     mine = distinct(marks, wide=True)
     for parent in dimension.parents:
-        group = (parent, parent_value(dimension.name, one.group[1], parent))
+        group = (parent, parent_value(one.group[1], parent))
         all_marks, hosts = within(one.aspect, group, one.start_ns, one.end_ns)
         failed = max(distinct((mark for mark in all_marks if mark in alive), wide=True), mine)
         hosts = max(hosts, failed, one.hosts)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import chain
 
 from fsmend_collector.diagnosis.evidence import Evidence
@@ -40,6 +41,7 @@ class GroupScan:
         self.counting = Counting(self.settings, population, self.rates)
         self.changes: list[Change] = []
         self.swallowed = 0
+        self.disowned = 0
         self._views: dict[str, HostView] = {}
         self._sightings: dict[UnitKey, Sightings] = {}
         self._series: dict[AspectGroup, Series] = {}
@@ -61,7 +63,12 @@ class GroupScan:
         return agent_id not in self._views
 
     def learn_view(self, view: HostView) -> None:
-        """Take the view of a host that has a fault."""
+        """Take the view of a host that has a fault. Disks that left the inventory stay known: they may be the fault."""
+        known = self._views.get(view.agent_id)
+        if known is not None:
+            present = {one.device_id for one in view.devices}
+            gone = tuple(one for one in known.devices if one.device_id not in present)
+            view = replace(view, devices=view.devices + gone)
         self._views[view.agent_id] = view
         self.counting.learn(view)
 
@@ -74,11 +81,21 @@ class GroupScan:
         if time_ns < _PLAUSIBLE_NS or time_ns > evidence.received_ns + _FUTURE_NS:
             time_ns = evidence.received_ns
         kind, unit = self._unit(evidence, aspect)
+        if not self._owns(evidence.agent_id, kind, unit):
+            self.disowned += 1
+            return
         self._sight((aspect, kind, evidence.agent_id, unit), time_ns, evidence.event_id)
 
     def observe_silence(self, agent_id: str, since_ns: int) -> None:
         """Say that an agent is away since a time, for longer than a reboot takes."""
         self._sight(("silent", HOST, agent_id, agent_id), since_ns, f"silent:{agent_id}:{since_ns}")
+
+    def _owns(self, agent_id: str, kind: int, unit: str) -> bool:
+        """Say whether the unit is in the host's inventory: an agent's word on what it does not have counts for nothing."""
+        view = self._views.get(agent_id)
+        if view is None or not (view.devices if kind == DEVICE else view.filesystems):
+            return True
+        return unit in view.filesystems if kind == FILESYSTEM else any(one.device_id == unit for one in view.devices)
 
     def _unit(self, evidence: Evidence, aspect: str) -> tuple[int, str]:
         """Name the unit that a finding is counted for: what fails is the disk, where it is known."""

@@ -1,0 +1,281 @@
+"""Both stages of diagnosis together: unit faults, and what they share.
+
+A shared cause takes the incidents of its members in: they are MERGED into it for as long as it is open, so that the
+policy orders no repair for them. When it is over, those that are not resolved come back as they are.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
+from fsmend_collector.diagnosis.evidence import Evidence
+from fsmend_collector.diagnosis.groups import GroupScan, HostView, Population, ScanSettings, Verdict, view_of
+from fsmend_collector.diagnosis.incident import IncidentChange
+from fsmend_collector.diagnosis.shared import SharedIncident
+from fsmend_collector.diagnosis.unit import UnitDiagnosis, class_of
+from fsmend_proto.v1 import command_pb2, incident_pb2, inventory_pb2, record_pb2
+
+_BEFORE_NS = 600 * SECONDS_NS
+_RESOLVED = incident_pb2.INCIDENT_STATE_RESOLVED
+_MERGED = incident_pb2.INCIDENT_STATE_MERGED
+
+
+class FleetDiagnosis:
+    """Diagnose units and what they share. The methods are those of UnitDiagnosis, and return all changed incidents."""
+
+    def __init__(
+        self, config: DiagnosisConfig, population: Population | None = None, settings: ScanSettings | None = None
+    ) -> None:
+        self._config = config
+        self.units = UnitDiagnosis(config)
+        self.scan = GroupScan(population or Population(), settings)
+        self._shared: dict[str, SharedIncident] = {}
+        self._merged: dict[str, str] = {}
+        self._away: dict[str, int] = {}
+        self._names: dict[str, str] = {}
+
+    def observe(self, evidence: Evidence, now_ns: int) -> list[IncidentChange]:
+        """Take one finding; the same event id twice changes nothing."""
+        if class_of(evidence):
+            self.scan.observe(evidence)
+        return self._overlay(self.units.observe(evidence, now_ns), now_ns)
+
+    def wants_inventory(self, evidence: Evidence) -> bool:
+        """Say whether the agent's inventory should be given before this finding, which is an error."""
+        return self.units.wants_inventory(evidence) or (
+            bool(class_of(evidence)) and self.scan.wants_view(evidence.agent_id)
+        )
+
+    def observe_inventory(
+        self, agent_id: str, inventory: inventory_pb2.Inventory, now_ns: int, *, wanted: bool = False
+    ) -> list[IncidentChange]:
+        """Take an agent's inventory, as UnitDiagnosis does; the population is kept by the caller."""
+        if wanted or not self.scan.wants_view(agent_id):
+            self.learn_view(view_of(agent_id, inventory))
+        return self._overlay(self.units.observe_inventory(agent_id, inventory, now_ns, wanted=wanted), now_ns)
+
+    def learn_view(self, view: HostView) -> None:
+        """Take what the scan needs of a faulty host's inventory."""
+        self._names[view.agent_id] = view.host_name
+        self.scan.learn_view(view)
+
+    def observe_gap(
+        self, gap: record_pb2.Gap, agent_id: str, now_ns: int, host_name: str = "", gap_id: str = ""
+    ) -> list[IncidentChange]:
+        """Take a loss of telemetry."""
+        return self._overlay(self.units.observe_gap(gap, agent_id, now_ns, host_name, gap_id), now_ns)
+
+    def note_command(
+        self,
+        command_id: str,
+        agent_id: str,
+        target: command_pb2.Target,
+        state: command_pb2.CommandState.ValueType,
+        now_ns: int,
+        action: str = "",
+    ) -> list[IncidentChange]:
+        """Say that a command was queued, sent or ended; see UnitDiagnosis."""
+        return self._overlay(self.units.note_command(command_id, agent_id, target, state, now_ns, action), now_ns)
+
+    def observe_update(
+        self,
+        agent_id: str,
+        command_id: str,
+        target: command_pb2.Target,
+        update: command_pb2.CommandUpdate,
+        time_ns: int,
+        now_ns: int,
+    ) -> list[IncidentChange]:
+        """Take an agent's report on a command; see UnitDiagnosis."""
+        found = self.units.observe_update(agent_id, command_id, target, update, time_ns, now_ns)
+        return self._overlay(found, now_ns)
+
+    def observe_presence(
+        self, agent_id: str, host_name: str, *, connected: bool, since_ns: int, now_ns: int
+    ) -> list[IncidentChange]:
+        """Say that an agent is connected or away, and since when."""
+        if connected:
+            self._away.pop(agent_id, None)
+        else:
+            self._away.setdefault(agent_id, since_ns)
+        changes = self.units.observe_presence(
+            agent_id, host_name, connected=connected, since_ns=since_ns, now_ns=now_ns
+        )
+        return self._overlay(changes, now_ns)
+
+    def wants_silent_views(self, now_ns: int) -> list[str]:
+        """Name the agents that were away too long since the last tick and whose inventory is not known."""
+        return [one for one in self._silent(now_ns) if self.scan.wants_view(one)]
+
+    def _silent(self, now_ns: int) -> list[str]:
+        least_ns = self._config.agent_silent_seconds * SECONDS_NS
+        return [agent_id for agent_id, since_ns in self._away.items() if now_ns - since_ns >= least_ns]
+
+    def mute(self, incident_id: str, until_ns: int, now_ns: int, by: str) -> list[IncidentChange]:
+        """Mute an incident until a time; see UnitDiagnosis.
+
+        Raises:
+            KeyError: no such incident in memory.
+        """
+        shared = self._shared.get(incident_id)
+        if shared is None:
+            return self._overlay(self.units.mute(incident_id, until_ns, now_ns, by), now_ns)
+        what = "muted" if until_ns > now_ns else "unmuted"
+        shared.muted_until_ns = until_ns if until_ns > now_ns else 0
+        shared.timeline.add(now_ns, what, f"by {by}")
+        return [self._told(shared, what, now_ns)]
+
+    def tick(self, now_ns: int) -> list[IncidentChange]:
+        """Do what time alone decides; call it about once a second."""
+        for agent_id in self._silent(now_ns):
+            self.scan.observe_silence(agent_id, self._away.pop(agent_id))
+        changes = self._overlay(self.units.tick(now_ns), now_ns)
+        verdicts = self.scan.tick(now_ns)
+        touched: dict[str, None] = {}
+        for verdict, what in verdicts:
+            known = self._shared.get(verdict.incident_id)
+            other = known.verdict.marks if known is not None and known.active and what != "gone" else frozenset()
+            touched.update(dict.fromkeys(sorted({mark.agent_id for mark in verdict.marks ^ other})))
+            changes.append(self._take(verdict, what, now_ns))
+        for agent_id in touched:
+            changes += self._overlay_agent(agent_id, now_ns)
+        return changes + self._unmute(now_ns) + self._forget(now_ns)
+
+    def _take(self, verdict: Verdict, what: str, now_ns: int) -> IncidentChange:
+        """Take a verdict over into the incident that it is."""
+        shared = self._shared.get(verdict.incident_id)
+        if shared is None:
+            shared = self._shared[verdict.incident_id] = SharedIncident(verdict, now_ns, now_ns)
+        if shared.muted_until_ns and len(verdict.marks) > len(shared.verdict.marks) * self._config.mute_growth:
+            shared.muted_until_ns = 0
+            shared.timeline.add(now_ns, "unmuted", "the mute fell, because it got worse")
+        was, shared.verdict = shared.state, verdict
+        if what == "gone":
+            heirs = Counter(filter(None, (self.scan.member_of(*_unit_of(mark.key)) for mark in verdict.marks)))
+            shared.merged_into = min(heirs, key=lambda one: (-heirs[one], one)) if heirs else ""
+            shared.withdrawn = not heirs
+            what = "merged" if heirs else "resolved"
+        else:
+            shared.merged_into, shared.withdrawn, shared.resolved_ns = "", False, 0
+            what = "reopened" if was != shared.state and what == "changed" else what
+        shared.timeline.add(now_ns, what, verdict.code)
+        return self._told(shared, what, now_ns)
+
+    def _told(self, shared: SharedIncident, what: str, now_ns: int) -> IncidentChange:
+        shared.updated_ns = now_ns
+        marks = sorted(shared.verdict.marks, key=lambda mark: mark.identity)
+        return IncidentChange(shared.incident(self._names), what, tuple(mark.evidence for mark in marks))
+
+    def _overlay(self, changes: list[IncidentChange], now_ns: int) -> list[IncidentChange]:
+        """Show the incidents of members as merged."""
+        told: list[IncidentChange] = []
+        for change in changes:
+            told += self._overlay_one(change.incident, change.what, change.evidence_ids, now_ns)
+        return told
+
+    def _overlay_agent(self, agent_id: str, now_ns: int) -> list[IncidentChange]:
+        """Tell the incidents of one agent that a shared cause took in or let go."""
+        told: list[IncidentChange] = []
+        for incident in self.units.incidents_of(agent_id):
+            if self._shared_by(incident) != self._merged.get(incident.id, ""):
+                told += self._overlay_one(incident, "", (), now_ns)
+        return told
+
+    def _overlay_one(
+        self, incident: incident_pb2.Incident, what: str, evidence: tuple[str, ...], now_ns: int
+    ) -> list[IncidentChange]:
+        told: list[IncidentChange] = []
+        before, into = self._merged.get(incident.id, ""), self._shared_by(incident)
+        if before and before != into:
+            told += self._leave(before, incident.id, now_ns)
+        if incident.state == _RESOLVED:
+            self._merged.pop(incident.id, None)
+            told = [IncidentChange(incident, what or "resolved", evidence), *told]
+            return told + (self._leave(into, incident.id, now_ns) if into else [])
+        if not into:
+            self._merged.pop(incident.id, None)
+            self._explain_alone(incident)
+            return [IncidentChange(incident, what or "reopened", evidence), *told]
+        shared = self._shared[into]
+        shared.unresolved.add(incident.id)
+        shared.members.add(incident.id)
+        self._merged[incident.id] = into
+        incident.state, incident.merged_into = _MERGED, into
+        return [IncidentChange(incident, what if before == into else "merged", evidence), *told]
+
+    def _leave(self, shared_id: str, incident_id: str, now_ns: int) -> list[IncidentChange]:
+        """Take an incident off a shared cause; the last one that is resolved resolves it."""
+        shared = self._shared.get(shared_id)
+        if shared is None or incident_id not in shared.unresolved:
+            return []
+        shared.unresolved.discard(incident_id)
+        if shared.unresolved or not shared.active:
+            return []
+        shared.resolved_ns = now_ns
+        shared.timeline.add(now_ns, "resolved", "all incidents of its members are resolved")
+        return [self._told(shared, "resolved", now_ns)]
+
+    def _shared_by(self, incident: incident_pb2.Incident) -> str:
+        """Return the open shared cause that explains an incident; empty: none does."""
+        unit = incident.unit
+        own = (unit.device_id, unit.filesystem_uuid, incident.cause.value)
+        units = [*own, *(one.device_id for one in incident.members), *(one.filesystem_uuid for one in incident.members)]
+        if incident.code == "AGENT_SILENT":
+            units = [unit.agent_id]
+        for name in filter(None, units):
+            shared = self._shared.get(self.scan.member_of(unit.agent_id, name))
+            if shared is not None and shared.active and incident.onset_ns >= shared.verdict.onset_ns - _BEFORE_NS:
+                return shared.verdict.incident_id
+        return ""
+
+    def _explain_alone(self, incident: incident_pb2.Incident) -> None:
+        """Say what else fails nearby, when it is too little for a shared cause."""
+        unit = incident.unit
+        near = self.scan.neighbours(unit.agent_id, unit.device_id or unit.filesystem_uuid)
+        if near:
+            rows = [f"{count} other{'s' * (count > 1)} in {group[0]} {group[1]}" for group, count in near[:3]]
+            incident.insufficient = f"insufficient evidence of a shared cause: {', '.join(rows)}"
+
+    def _unmute(self, now_ns: int) -> list[IncidentChange]:
+        told = []
+        for shared in self._shared.values():
+            if 0 < shared.muted_until_ns <= now_ns:
+                shared.muted_until_ns = 0
+                shared.timeline.add(now_ns, "unmuted", "the mute ended")
+                told.append(self._told(shared, "unmuted", now_ns))
+        return told
+
+    def _forget(self, now_ns: int) -> list[IncidentChange]:
+        """Forget shared incidents that have long been over."""
+        before_ns = now_ns - self._config.forget_seconds * SECONDS_NS
+        for key, shared in list(self._shared.items()):
+            if not shared.active and shared.updated_ns < before_ns:
+                self.scan.close(key)
+                del self._shared[key]
+        return []
+
+    def restore(self, incidents: Iterable[incident_pb2.Incident], now_ns: int) -> None:
+        """Go on with stored incidents after a restart; give the findings of the horizon to the scan after it."""
+        own = []
+        for incident in incidents:
+            copy = incident_pb2.Incident()
+            copy.CopyFrom(incident)
+            if copy.HasField("statistics"):
+                continue
+            if copy.state == _MERGED and copy.merged_into and not copy.resolved_ns:
+                copy.state, copy.merged_into = incident_pb2.INCIDENT_STATE_OPEN, ""
+            own.append(copy)
+        self.units.restore(own, now_ns)
+
+    def incidents(self) -> list[incident_pb2.Incident]:
+        """Return the incidents in memory that were told, merged ones excepted, ordered by id."""
+        shown = [one for one in self.units.incidents() if one.id not in self._merged]
+        shown += [one.incident(self._names) for one in self._shared.values() if not (one.merged_into or one.withdrawn)]
+        return sorted(shown, key=lambda incident: incident.id)
+
+
+def _unit_of(key: tuple[str, int, str, str]) -> tuple[str, str]:
+    return key[2], key[3]
+
+
+__all__ = ["FleetDiagnosis"]

@@ -1,0 +1,18 @@
+"""A kernel corrupts filesystems: one signature, mixed hardware, one release."""
+
+from fsmend_collector.simulate.world import DAY, START, World
+
+FAMILY = "kernel"
+
+
+def build(world: World) -> None:
+    """Make it happen."""
+    world.background(3)
+    kernel = world.rng.choice([one for one in world.fleet.values("kernel") if one != "6.1.0-37"])
+    hosts = world.fleet.members("kernel", kernel)
+    units = []
+    for view in world.rng.sample(hosts, world.rng.randint(20, 50)):
+        at = world.rng.randrange(len(view.devices))
+        time_ns = START + DAY // 2 + world.rng.randrange(DAY)
+        units.append(world.error(view, at, "corrupt", time_ns, function="xfs_buf_ioend_handle_error", line=1307))
+    world.cause("kernel", kernel, units, window_seconds=86_400)
