@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHON PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: help setup-run setup-dev run test test-ansible lint format generate bench lock wheel clean
+.PHONY: help setup-run setup-dev run test test-ansible test-vm lint format generate bench lock wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,10 +22,15 @@ run: setup-run ## a collector and an agent on this host, and as root the whole s
 	@PYTHONPATH=tools exec $(BIN)/python -m story $(if $(ONCE),--once)
 
 test: setup-dev ## all tests that this machine can run; ARGS="…" goes to pytest
-	@$(BIN)/pytest -m "not ansible" $(ARGS)
+	@$(BIN)/pytest -m "not ansible and not vm" $(ARGS)
 
 test-ansible: setup-dev ## the playbooks, against real systemd hosts in namespaces
 	@$(BIN)/pytest -m ansible tests/ansible $(ARGS)
+
+test-vm: setup-dev ## XFS repair for real, in virtual machines; builds a kernel the first time (13 minutes)
+	@tools/setup.sh vm
+	tests/vm/build-kernel.sh >/dev/null
+	$(BIN)/pytest -m vm tests/vm $(ARGS)
 
 lint: setup-dev ## formatting, lint, types, layers, generated code, spelling
 	@export PATH="$(CURDIR)/$(BIN):$$PATH"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make .venv with everything that the make target at hand needs. Idempotent; quick when nothing is to be done.
-#   tools/setup.sh run|dev
+#   tools/setup.sh run|dev|vm    (vm: only the programs that virtual machines need)
 # Missing system packages are installed with apt when this is root on Debian or Ubuntu, and named in one line otherwise.
 set -eu
 cd "$(dirname "$0")/.."
@@ -31,6 +31,11 @@ if [ "$(id -u)" = 0 ]; then # what only root can use: real filesystems on loop d
         [ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
     fi
 fi
+if [ "$purpose" = vm ]; then
+    need qemu-system-x86_64 qemu-system-x86
+    need ip iproute2
+    need xfs_scrub xfsprogs
+fi
 if [ -n "$missing" ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
         echo "installing:$missing"
@@ -47,6 +52,7 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     exit 1
 fi
 
+[ "$purpose" != vm ] || exit 0
 if [ -e "$stamp" ] && [ "$stamp" -nt pyproject.toml ] && [ "$stamp" -nt constraints.txt ]; then exit 0; fi
 [ "$purpose" = run ] && [ -e .venv/.ready-dev ] && [ .venv/.ready-dev -nt pyproject.toml ] && exit 0
 [ -x .venv/bin/python ] || "$python" -m venv .venv
