@@ -30,7 +30,9 @@ def standing(incidents):
 
 
 def events_of(stage, uuid, source):
-    return stage.fsmend("get", "events", "--fs", uuid, "--source", source, "--limit", "0")
+    """Return what a source said of a filesystem, oldest first, but for what tells of health."""
+    found = stage.fsmend("get", "events", "--fs", uuid, "--source", source, "--limit", "0")
+    return [one for one in reversed(found) if one["event"]["severity"] not in {"info", "notice"}]
 
 
 def seen_by(stage, uuid, *sources):

@@ -15,7 +15,9 @@ def errors_count(device):
 
 
 def lost(stage):
-    return sum(one["gap"]["lost"] for one in stage.fsmend("get", "gaps", "--limit", "0") if one["gap"]["source"] == "trace")
+    return sum(
+        one["gap"]["lost"] for one in stage.fsmend("get", "gaps", "--limit", "0") if one["gap"]["source"] == "trace"
+    )
 
 
 def counted(stage, uuid, source):

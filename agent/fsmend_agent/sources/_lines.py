@@ -167,7 +167,8 @@ def _gap(record: KmsgRecord, match: re.Match[bytes], units: Units, clock: "Clock
     """Turn what the kernel says to have lost or left out into a Gap."""
     groups = match.groupdict()
     if groups.keys() & GAP_GROUPS == {"suppressed"}:
-        return log_lost(clock, _number(groups["suppressed"], _U64_MAX), text(record.text))
+        lost = _number(groups["suppressed"], _U64_MAX)
+        return log_lost(clock, lost, text(record.text), record_pb2.GAP_REASON_LOG_SUPPRESSED)
     gap = record_pb2.Gap(
         reason=record_pb2.GAP_REASON_KERNEL_OVERFLOW,
         clocks=clock.from_monotonic(min(record.usec * 1000, _U64_MAX >> 2)),
@@ -181,10 +182,15 @@ def _gap(record: KmsgRecord, match: re.Match[bytes], units: Units, clock: "Clock
     return gap
 
 
-def log_lost(clock: "Clock", lost: int, message: str) -> record_pb2.Gap:
+def log_lost(
+    clock: "Clock",
+    lost: int,
+    message: str,
+    reason: "record_pb2.GapReason.ValueType" = record_pb2.GAP_REASON_LOG_LOST,
+) -> record_pb2.Gap:
     """Make the Gap for `lost` lines of the log."""
     return record_pb2.Gap(
-        reason=record_pb2.GAP_REASON_LOG_LOST,
+        reason=reason,
         clocks=clock.now(),
         lost=lost,
         lost_is_exact=True,

@@ -96,9 +96,12 @@ class Ext4StatsSource(Source):
         if len(self._known) > MAX_KNOWN:
             del self._known[next(iter(self._known))]
         added, is_before = compare(known, counters, self._since_seconds)
+        unit, clocks = units.by_filesystem(name), self.watch.clock.now()
         if added:
-            unit = units.by_filesystem(name)
-            self.watch.emit(to_event(counters, added, unit, self.watch.clock.now(), is_before=is_before))
+            self.watch.emit(to_event(counters, added, unit, clocks, is_before=is_before))
+        elif is_cleared(known, counters) and self.watch.filesystems.by_uuid(filesystem.uuid) is not None:
+            # Of two clones, one says nothing of the other.
+            self.watch.emit(to_healthy(counters, unit, clocks, is_first=known is None))
 
 
 def compare(known: int | None, counters: ErrorCounters, since_seconds: int) -> tuple[int, bool]:
@@ -115,6 +118,32 @@ def compare(known: int | None, counters: ErrorCounters, since_seconds: int) -> t
         first = counters.first_error
         return count, first is None or first.time_seconds < since_seconds
     return (count - known if count >= known else count), False
+
+
+def is_cleared(known: int | None, counters: ErrorCounters) -> bool:
+    """Tell whether the counter stands at 0 and did not before, or may not have: this is the first reading.
+
+    Within a mount the counter only grows, and it is kept in the superblock over mounts and boots: only a check that
+    ended well (e2fsck) clears it. What the first reading tells may be news after a check at boot.
+    """
+    return counters.errors_count == 0 and known != 0
+
+
+def to_healthy(counters: ErrorCounters, unit: Unit, clocks: pb.Clocks, *, is_first: bool) -> pb.Event:
+    """Make the event of a superblock that remembers no errors; at the first reading that is a mere state."""
+    event = pb.Event(
+        source="ext4_stats",
+        kind=pb.EVENT_KIND_FS_HEALTHY,
+        severity=pb.SEVERITY_INFO if is_first else pb.SEVERITY_NOTICE,
+        clocks=clocks,
+        count=1,
+        message="the superblock remembers no errors",
+        signature="ext4_counters cleared",
+    )
+    unit.put_into(event)
+    detail = event.ext4_counters
+    detail.warning_count, detail.msg_count = counters.warning_count or 0, counters.msg_count or 0
+    return event
 
 
 def to_event(counters: ErrorCounters, added: int, unit: Unit, clocks: pb.Clocks, *, is_before: bool) -> pb.Event:

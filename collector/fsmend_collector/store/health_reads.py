@@ -133,7 +133,7 @@ def _gaps(connection: Connection, since_ns: int) -> list[LostByHost]:
     counted = (
         select(agents.c.host_name, func.count().label("gaps"), func.sum(gaps.c.lost).label("lost"))
         .join(agents, agents.c.number == gaps.c.agent)
-        .where(gaps.c.received_ns >= since_ns)
+        .where(gaps.c.received_ns >= since_ns, gaps.c.reason != record_pb2.GAP_REASON_LOG_SUPPRESSED)
         .group_by(agents.c.host_name)
         .order_by(agents.c.host_name)
     )

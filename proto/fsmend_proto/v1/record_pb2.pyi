@@ -49,6 +49,8 @@ class _GapReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GapReason.V
     """quarantined because the collector refused it"""
     GAP_REASON_NOT_WATCHED: _GapReason.ValueType  # 10
     """a source was down or a filesystem not yet marked"""
+    GAP_REASON_LOG_SUPPRESSED: _GapReason.ValueType  # 12
+    """the kernel left lines out by its own rate limit; the counters have them"""
 
 class GapReason(_GapReason, metaclass=_GapReasonEnumTypeWrapper): ...
 
@@ -73,6 +75,8 @@ GAP_REASON_REJECTED: GapReason.ValueType  # 9
 """quarantined because the collector refused it"""
 GAP_REASON_NOT_WATCHED: GapReason.ValueType  # 10
 """a source was down or a filesystem not yet marked"""
+GAP_REASON_LOG_SUPPRESSED: GapReason.ValueType  # 12
+"""the kernel left lines out by its own rate limit; the counters have them"""
 Global___GapReason: _TypeAlias = GapReason  # noqa: Y015
 
 @_typing.final

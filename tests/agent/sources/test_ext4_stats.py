@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fsmend_agent.kernel.ext4 import ErrorCounters, ErrorPlace
 from fsmend_agent.sources import ext4_stats
+from fsmend_agent.sources._units import Units
 from fsmend_agent.sources.ext4_stats import Ext4StatsSource, compare
 from fsmend_proto.v1 import event_pb2 as pb
 
@@ -98,14 +99,48 @@ async def test_it_reads_at_once_after_a_poke_and_names_the_filesystem(make_stage
     source = Ext4StatsSource(stage.watch)
     task = asyncio.create_task(source.run())
     await asyncio.sleep(0.05)
-    assert stage.events == []
+    (first,) = stage.events
+    assert (first.kind, first.severity) == (pb.EVENT_KIND_FS_HEALTHY, pb.SEVERITY_INFO)
     count = 5
     source.poke(filesystem.uuid)
     async with asyncio.timeout(5):
-        while not stage.events:  # noqa: ASYNC110  a list has no event
+        while len(stage.events) < 2:  # noqa: ASYNC110  a list has no event
             await asyncio.sleep(0.01)
     task.cancel()
     await asyncio.wait({task})
-    (event,) = stage.events
+    event = stage.events[1]
     assert (event.count, event.ext4_counters.new_errors, event.others_unknown) == (5, 5, True)
     assert (event.filesystem.uuid, event.device.name) == (filesystem.uuid, "loop0")
+
+
+async def looks(make_stage, monkeypatch, counts, *filesystems):
+    """Return the events of one look after the other."""
+    stage = make_stage(*filesystems)
+    source, units = Ext4StatsSource(stage.watch), Units(stage.watch)
+    for count in counts:
+        monkeypatch.setattr(ext4_stats.ext4, "error_counters", lambda _name, count=count: counters(count, 2**40))
+        await source._look(filesystems[0], units)
+    units.close()
+    return stage.events
+
+
+async def test_a_counter_that_falls_to_zero_is_the_proof_that_all_is_well(make_stage, make_filesystem, monkeypatch):
+    events = await looks(make_stage, monkeypatch, [3, 0, 0], make_filesystem())
+    assert [event.kind for event in events] == [pb.EVENT_KIND_FS_METADATA_CORRUPTION, pb.EVENT_KIND_FS_HEALTHY]
+    assert events[1].HasField("ext4_counters")
+    assert (events[1].ext4_counters.errors_count, events[1].severity) == (0, pb.SEVERITY_NOTICE)
+    assert events[1].filesystem.uuid == events[0].filesystem.uuid
+
+
+async def test_a_counter_that_fell_and_grew_again_is_no_proof(make_stage, make_filesystem, monkeypatch):
+    events = await looks(make_stage, monkeypatch, [3, 2], make_filesystem())
+    assert [(event.kind, event.count) for event in events] == [
+        (pb.EVENT_KIND_FS_METADATA_CORRUPTION, 3),
+        (pb.EVENT_KIND_FS_METADATA_CORRUPTION, 2),
+    ]
+
+
+async def test_a_clone_without_errors_proves_nothing_of_its_original(make_stage, make_filesystem, monkeypatch):
+    clone = make_filesystem(names=("loop1",), minor=1, mount_points=(b"/clone",))
+    events = await looks(make_stage, monkeypatch, [0], clone, make_filesystem())
+    assert events == []

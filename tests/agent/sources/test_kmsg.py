@@ -262,6 +262,8 @@ def test_lines_that_the_kernel_left_out_are_a_gap(source, seen):
     )
     source._take(record(b"vda: lost filesystem error report for type 5 error -117", sequence=4), units)
     assert [gap.lost for gap in seen.gaps] == [12, 9, 1, 1]
+    suppressed, overflow = record_pb2.GAP_REASON_LOG_SUPPRESSED, record_pb2.GAP_REASON_KERNEL_OVERFLOW
+    assert [gap.reason for gap in seen.gaps] == [suppressed, suppressed, overflow, overflow]
     assert [gap.filesystem.uuid for gap in seen.gaps] == ["", "", EXT4_UUID, EXT4_UUID]
     assert seen.events == []
 

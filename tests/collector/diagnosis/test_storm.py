@@ -1,7 +1,7 @@
 """Rates, storms and drips: exact counts, early opening, few changes, bounded memory."""
 
 import pytest
-from collector.diagnosis.findings import DAY, SECOND, START, engine, ext4, feed, finding, only
+from collector.diagnosis.findings import DAY, SECOND, START, engine, ext4, feed, finding, only, state_name
 
 from fsmend_collector.diagnosis.config import SerdRule
 from fsmend_collector.diagnosis.serd import SerdWindow
@@ -116,6 +116,15 @@ def test_errors_that_never_crossed_their_rate_are_forgotten():
     assert len(diagnosis._ledger.agents) == 1
     diagnosis.tick(START + 9 * DAY)
     assert len(diagnosis._ledger.agents) == 0
+
+
+def test_lines_that_the_kernels_own_rate_limit_left_out_are_no_loss_and_blind_nobody():
+    diagnosis = engine(standstill_seconds=60)
+    feed(diagnosis, [ext4("FS_ERROR")])
+    gap = record_pb2.Gap(reason=record_pb2.GAP_REASON_LOG_SUPPRESSED, lost=40_000, source="kmsg")
+    assert diagnosis.observe_gap(gap, "a1", START + 70 * SECOND, "h1") == []
+    diagnosis.tick(START + 80 * SECOND)
+    assert state_name(only(diagnosis)) == "resolved"
 
 
 def test_gap_is_an_incident_and_the_same_gap_twice_is_one_loss():
