@@ -1,0 +1,39 @@
+"""Fixtures of the virtual machine tier: a collector outside, hosts inside; hosts are made as often as a test needs."""
+
+import pytest
+from vm.fleet import MIB, Collector, Host
+from vm.machine import missing
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _machines():
+    if problem := missing():
+        pytest.skip(f"NOT RUN: {problem}")
+
+
+@pytest.fixture(scope="session")
+def collector(tmp_path_factory, _machines):
+    made = Collector(tmp_path_factory.mktemp("collector"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def new_host(collector, tmp_path_factory):
+    """A factory: `new_host(name) -> Host`, booted, enrolled, with its agent connected."""
+    hosts = []
+
+    def make(name, data_bytes=400 * MIB):
+        host = Host(collector, tmp_path_factory.mktemp(name), name, data_bytes)
+        hosts.append(host)
+        return host.boot().enrol().start_agent()
+
+    yield make
+    for host in hosts:
+        host.machine.cut_power()
+
+
+@pytest.fixture(scope="session")
+def host(new_host):
+    """The host that tests share; each makes its own filesystem on the data disk."""
+    return new_host("vm-shared")

@@ -1,0 +1,91 @@
+"""One XFS in a virtual machine: made, filled, damaged while unmounted, mounted, checked by xfs_repair in the end."""
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+MOUNT = "/run/mnt/data"
+
+# Two directories in each of four groups; holes between files make records of the free-space btrees, shared blocks
+# those of the reference-count btree.
+FILL = """
+for d in 0 1 2 3 4 5 6 7; do
+    mkdir d$d
+    for f in 1 2 3 4 5 6 7 8; do head -c 49152 /dev/urandom >d$d/f$f; done
+    sync d$d/f8
+    rm d$d/f2 d$d/f4 d$d/f6
+    cp --reflink=always d$d/f1 d$d/shared1
+    cp --reflink=always d$d/f3 d$d/shared3
+    cp --reflink=always d$d/f7 d$d/shared7
+done
+mkdir big
+(cd big && touch $(seq -f 'a-file-with-quite-a-long-name-%.0f' 1 200))
+ln -s $(seq -s / 1 250) link
+sync
+"""
+
+
+@dataclass
+class Xfs:
+    """A filesystem on the host's data disk."""
+
+    host: object
+    uuid: str = ""
+
+    @property
+    def disk(self):
+        return self.host.disk
+
+    def make(self, options="-m rmapbt=1,reflink=1"):
+        """Make and fill a new one, and leave it unmounted; return its UUID."""
+        self.host.sh(f"wipefs -aq {self.disk}; mkfs.xfs -q -f {options} {self.disk}; mkdir -p {MOUNT}")
+        self.uuid = self.host.sh(f"blkid -o value -s UUID -p {self.disk}").strip()
+        fill = FILL if "reflink=1" in options else FILL.replace("--reflink=always ", "")
+        self.host.sh(f"mount {self.disk} {MOUNT}; cd {MOUNT}; {fill} cd /; umount {MOUNT}")
+        return self.uuid
+
+    def mount(self, options="", *, exchange=True):
+        """Mount it, able to repair directories and symlinks too."""
+        if exchange:
+            self.exchange("on")
+        self.host.sh(f"mount {f'-o {options}' if options else ''} {self.disk} {MOUNT}")
+
+    def exchange(self, state):
+        self.host.sh(f"{sys.executable} -I {HERE / 'exchange_bit.py'} {state} {self.disk}")
+
+    def unmount(self):
+        self.host.sh(
+            f"for _ in 1 2 3 4 5 6 7 8; do umount {MOUNT} && break || sleep 0.5; done; ! mountpoint -q {MOUNT}"
+        )
+
+    def problems(self):
+        """Return what xfs_repair says of the unmounted filesystem; empty when it is clean."""
+        self.exchange("off")
+        done = self.host.machine.run("xfs_repair", "-n", self.disk)
+        return "" if done.status == 0 else done.stdout + done.stderr
+
+    def db(self, *commands, write=False):
+        """Run xfs_db on the unmounted filesystem; return what it printed."""
+        words = " ".join(f"-c '{command}'" for command in commands)
+        return self.host.sh(f"xfs_db {'-x' if write else '-r'} {words} {self.disk}")
+
+    def set(self, *commands):
+        """Write fields with a good checksum: what was wrong is then found by what refers to it."""
+        before = self.db(*commands[:-1], "print")
+        self.db(*commands, write=True)
+        assert self.db(*commands[:-1], "print") != before, commands
+
+    def scribble(self, *commands):
+        """Overwrite the metadata block that a walk of xfs_db ends at, so that its checksum is bad."""
+        sector = int(re.findall(r"daddr is (\d+)", self.db(*commands, "daddr"))[-1])
+        self.host.sh(
+            f"printf 'scribbled' | dd of={self.disk} bs=1 seek={sector * 512 + 300} conv=notrunc,fsync status=none"
+        )
+
+    def inode(self, path):
+        """Return the number of a file's inode; while it is mounted or not."""
+        mounted = self.host.machine.run("mountpoint", "-q", MOUNT).status == 0
+        before, after = ("", "") if mounted else (f"mount {self.disk} {MOUNT};", f"; umount {MOUNT}")
+        return int(self.host.sh(f"{before} stat -c %i {MOUNT}/{path} {after}").split()[0])
