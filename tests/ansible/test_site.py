@@ -125,7 +125,8 @@ def test_exposure_that_systemd_computes_stays_low(rolled_out, host, unit, worst)
 def test_service_that_is_killed_comes_back_and_the_agent_connects_again(rolled_out):
     host = rolled_out.agents[1]
     for unit in ("fsmend-agent-sense.service", "fsmend-agent-link.service"):
-        host.run("systemctl", "kill", "-s", "KILL", unit)
+        pid = host.run("systemctl", "show", "-P", "MainPID", unit).strip()
+        host.run("kill", "-KILL", pid)
     deadline = time.monotonic() + CONNECT_SECONDS
     while time.monotonic() < deadline:
         states = host.run(

@@ -1,5 +1,6 @@
 """Read objects from the collector: page after page, or the one that an id or prefix names."""
 
+import re
 from collections.abc import Iterator
 
 from fsmend_collector.query.client import Client
@@ -54,8 +55,16 @@ def filesystem_at(client: Client, place: str) -> pb.Object:
     return the_only(matching, kind, place)
 
 
+_WHOLE_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
 def filesystem_uuid(client: Client, name: str) -> str:
-    """Return the UUID that a UUID, a unique prefix or host:/mount means; the same filesystem on two hosts is one."""
+    """Return the UUID that a UUID, a unique prefix or host:/mount means; the same filesystem on two hosts is one.
+
+    A whole UUID is taken as it is: its events may be here before the inventory that names it.
+    """
+    if _WHOLE_UUID.fullmatch(name):
+        return name.lower()
     if ":/" in name:
         return filesystem_at(client, name).filesystem.filesystem.ref.uuid
     kind = BY_SINGULAR["filesystem"]
