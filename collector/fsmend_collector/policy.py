@@ -157,13 +157,19 @@ def _scrub_xfs(command: command_pb2.Command, incident: incident_pb2.Incident) ->
     command.scrub_xfs.SetInParent()
 
 
+def _names_btrfs_devices(incident: incident_pb2.Incident) -> bool:
+    return any(one.dimension == _DEVID_DIMENSION for one in incident.suspects)
+
+
 def _names_xfs_parts(incident: incident_pb2.Incident) -> bool:
     return bool(items_of(incident.places))
 
 
 _EVIDENCE = Step("collect_evidence", command_pb2.ACTION_CLASS_OBSERVE, _collect, attempts=1)
-_SCRUB_BTRFS = Step("scrub_btrfs", command_pb2.ACTION_CLASS_REPAIR, _scrub_btrfs)
-# The kernel log speaks first; what is sick is polled some seconds later.
+# The kernel log speaks first; counters and what is sick are polled some seconds later.
+_SCRUB_BTRFS = Step(
+    "scrub_btrfs", command_pb2.ACTION_CLASS_REPAIR, _scrub_btrfs, named=_names_btrfs_devices, patience_seconds=30
+)
 _REPAIR_XFS = Step(
     "repair_xfs", command_pb2.ACTION_CLASS_REPAIR, _repair_xfs, named=_names_xfs_parts, patience_seconds=60
 )

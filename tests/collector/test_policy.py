@@ -64,6 +64,13 @@ def test_then_scrub_the_device_that_shows_errors_with_repair():
     assert command.reason == one.reason != ""
 
 
+def test_scrub_waits_a_moment_for_the_counters_to_name_the_device():
+    just_opened = incident(devids=(), opened_ns=NOW - 10 * 10**9)
+    assert propose(just_opened, inventory(), [past("collect_evidence")], CONFIG, NOW) == []
+    named = incident(opened_ns=NOW - 10 * 10**9)
+    assert actions(propose(named, inventory(), [past("collect_evidence")], CONFIG, NOW)) == ["scrub_btrfs"]
+
+
 def test_scrub_takes_every_device_when_none_is_named():
     (one,) = propose(incident(devids=()), inventory(), [past("collect_evidence")], CONFIG, NOW)
     assert list(one.command.scrub_btrfs.devids) == []

@@ -36,6 +36,12 @@ def events_of(stage, uuid, source):
 
 
 def seen_by(stage, uuid, *sources):
-    """Return the filesystem's incidents once every one of these sources is among the evidence of one."""
-    found = incidents_of(stage, uuid)
-    return found if any(set(sources) <= set(incident["sources"]) for incident in found) else None
+    """Wait until every one of these sources is among the evidence of one incident of the filesystem."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        seen = [set(incident["sources"]) for incident in incidents_of(stage, uuid)]
+        if any(set(sources) <= one for one in seen):
+            return
+        gaps = [one["gap"] for one in stage.fsmend("get", "gaps", "--limit", "0")]
+        assert time.monotonic() < deadline, f"seen by {seen} only; gaps {gaps}"
+        time.sleep(0.2)

@@ -23,7 +23,7 @@ def test_a_corrupt_directory_is_one_incident_joined_from_four_sources(running, t
         until(lambda: running.fsmend("get", "filesystems"))
         with suppress(OSError):
             list((mount_point / "mail").iterdir())
-        until(lambda: seen_by(running, uuid, *ALL))
+        seen_by(running, uuid, *ALL)
         function, line = superblock(device.name, "func"), int(superblock(device.name, "line"))
         (incident,) = incidents_of(running, uuid, device.name)
     assert (incident["code"], incident["state"]) == ("FS_CORRUPTION", "open")
@@ -52,7 +52,7 @@ def test_an_error_of_the_superblock_is_one_incident(running, ext4):
     device, uuid = ext4
     until(lambda: running.fsmend("get", "filesystems"))
     Path(f"/sys/fs/ext4/{device}/trigger_fs_error").write_text("a word of the test")
-    until(lambda: seen_by(running, uuid, *ALL))
+    seen_by(running, uuid, *ALL)
     (incident,) = incidents_of(running, uuid, device)
     assert incident["unit"]["filesystem_uuid"] == uuid
     assert (incident["occurrences"], incident["errnos"]) == (1, [117])
@@ -69,7 +69,7 @@ def test_an_incident_closes_when_the_check_offline_cleared_the_counters(running,
         until(lambda: running.fsmend("get", "filesystems"))
         with suppress(OSError):
             list((mount_point / "mail").iterdir())
-        until(lambda: seen_by(running, uuid, *ALL))
+        seen_by(running, uuid, *ALL)
         run("umount", mount_point)
         with suppress(RuntimeError):  # exit status 1: errors were corrected
             run("e2fsck", "-fy", device.device)

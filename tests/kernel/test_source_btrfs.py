@@ -68,6 +68,8 @@ async def test_checksum_errors_are_counted_exactly_and_named_by_inode_and_device
     assert {event.device.name for event in counted} == {btrfs_raid1.loops[1].name}
     assert {event.btrfs_device.devid for event in counted} == {2}
     assert not any(event.btrfs_device.before_agent for event in counted)
+    named = [event for event in lines if event.kernel_log.form == "btrfs_csum"]
+    assert {event.inode.path for event in named} <= {b"file"}  # which copy is read is chance
     forms = {event.kernel_log.form for event in lines}
     assert forms & {"btrfs_csum", "btrfs_bdev_errors", "btrfs_corrected", "btrfs_fixed_up"}, forms
     at_fault = [event for event in lines if event.kernel_log.form in {"btrfs_bdev_errors", "btrfs_corrected"}]

@@ -2,14 +2,30 @@
 
 import errno
 import os
+import struct
 
 from fsmend_agent.kernel import syscall
 
 DELETED_SUFFIX = b" (deleted)"
 """What the kernel appends to the path of an unlinked file. A living file may have such a name too, so it is kept."""
 
+BTRFS_WITHOUT_PARENT = 0x4D
+_BTRFS = struct.Struct("=QQI")
+
 # The handle is of no use any more, or the inode is too broken to open: both are ordinary answers about a corrupt file.
 _NO_PATH = frozenset({errno.ESTALE, errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.ENOENT, errno.EOPNOTSUPP})
+
+
+def of_btrfs(inode: int, root: int) -> tuple[int, bytes]:
+    """Return type and bytes of a handle for an inode whose generation is unknown.
+
+    Args:
+        inode: its number.
+        root: id of its subvolume.
+
+    See struct btrfs_fid and btrfs_get_dentry in fs/btrfs/export.c: a generation of 0 fits any.
+    """
+    return BTRFS_WITHOUT_PARENT, _BTRFS.pack(inode, root, 0)
 
 
 def resolve(mount_fd: int, handle_type: int, handle: bytes) -> bytes | None:

@@ -15,10 +15,11 @@ from collections.abc import Iterator
 
 from fsmend_agent.errors import DecodeError
 from fsmend_agent.event import undecoded
-from fsmend_agent.kernel import kmsg
+from fsmend_agent.kernel import handles, kmsg
 from fsmend_agent.kernel.kmsg import Lost
 from fsmend_agent.sources import Source, SourceUnavailableError, Watch
 from fsmend_agent.sources._lines import convert, family_of, log_lost
+from fsmend_agent.sources._paths import PathResolver, Wanted
 from fsmend_agent.sources._units import Units
 from fsmend_proto.v1 import event_pb2 as pb
 from fsmend_proto.v1 import inventory_pb2, record_pb2
@@ -36,6 +37,7 @@ class KmsgSource(Source):
     def __init__(self, watch: Watch) -> None:
         super().__init__(watch)
         self._last_sequence: int | None = None
+        self._paths: PathResolver | None = None
 
     @classmethod
     def probe(cls) -> inventory_pb2.Capability:
@@ -54,12 +56,17 @@ class KmsgSource(Source):
             raise SourceUnavailableError(f"{kmsg.KMSG}: {error.strerror}") from error
         units, loop = Units(self.watch), asyncio.get_running_loop()
         broken: asyncio.Future[None] = loop.create_future()
+        self._paths = paths = PathResolver(self.watch.emit)
+        unsubscribe = self.watch.filesystems.subscribe(lambda _added, removed: paths.forget() if removed else None)
         loop.add_reader(fd, self._drain, fd, units, broken)
         try:
             await broken
         finally:
             loop.remove_reader(fd)
             os.close(fd)
+            unsubscribe()
+            self._paths = None
+            paths.close()
             units.close()
 
     def replay(self, raw: bytes) -> Iterator[pb.Event]:
@@ -97,9 +104,19 @@ class KmsgSource(Source):
                     self.watch.gap(log_lost(self.watch.clock, lost, "kernel log records were overwritten"))
         found = self._convert(raw, units)
         if isinstance(found, pb.Event):
-            units.emit(found)
+            self._send(found, units)
         elif found is not None:
             self.watch.gap(found)
+
+    def _send(self, event: pb.Event, units: Units) -> None:
+        """Send an event; where only this log names the inode (btrfs), look for its path first."""
+        inode, uuid = event.inode, event.filesystem.uuid
+        if self._paths is not None and event.filesystem.type == "btrfs" and inode.ino and inode.subvolume:
+            filesystem = self.watch.filesystems.by_uuid(uuid)
+            if filesystem is not None:
+                self._paths.add(Wanted(event, filesystem, *handles.of_btrfs(inode.ino, inode.subvolume)))
+                return
+        units.emit(event)
 
     def _convert(self, raw: bytes, units: Units) -> pb.Event | record_pb2.Gap | None:
         """Return what a record means; None for what is not about storage."""

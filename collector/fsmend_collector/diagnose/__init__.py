@@ -119,6 +119,8 @@ class Diagnose:
         if not changed and not (moved and time.monotonic() - self._written_seconds >= POSITION_SECONDS):
             return
         self._pending.through = self._cursor
+        for incident in self._pending.latest.values():
+            self._ordering.advise(incident)
         await self._store.write(write_conclusions, self._pending)
         written, self._pending = self._pending, Conclusions(self._cursor)
         self._written_seconds = time.monotonic()
@@ -173,7 +175,7 @@ class Diagnose:
             return []
         target = command_pb2.Command.FromString(row.command).target
         time_ns = update.clocks.wall_ns + origin.clock_offset_ns if update.clocks.wall_ns else received_ns
-        return self._engine.observe_update(origin.agent_id, row.id, target, update, time_ns, received_ns)
+        return self._engine.observe_update(origin.agent_id, row.id, target, update, time_ns, received_ns, row.action)
 
     def _note_commands(self, connection: Connection, now_ns: int) -> list[IncidentChange]:
         """Tell the engine of commands that the collector itself moved: queued, sent, expired, cancelled."""

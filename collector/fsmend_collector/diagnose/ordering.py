@@ -10,9 +10,10 @@ from sqlalchemy import Connection, or_, select
 from fsmend_collector.audit import audit
 from fsmend_collector.commands import OPEN_STATES
 from fsmend_collector.diagnose.reading import inventory_of
+from fsmend_collector.diagnose.writing import write_recommendation
 from fsmend_collector.dispatch import Dispatch
 from fsmend_collector.errors import CommandRefused, StoreError
-from fsmend_collector.policy import PastCommand, PolicyConfig, ProposedCommand, propose
+from fsmend_collector.policy import PastCommand, PolicyConfig, ProposedCommand, propose, recommend
 from fsmend_collector.store.engine import Store
 from fsmend_collector.store.schema import commands
 from fsmend_proto.v1 import command_pb2, incident_pb2
@@ -30,6 +31,14 @@ class Ordering:
         self._dispatch = dispatch
         self._config = config
         self._shadowed: set[tuple[str, str]] = set()
+        self._advice: dict[str, str] = {}
+
+    def advise(self, incident: incident_pb2.Incident) -> None:
+        """Put into an incident what the policy last said that a person should do."""
+        if incident.state in OPEN:
+            incident.recommendation = self._advice.get(incident.id, incident.recommendation)
+        else:
+            self._advice.pop(incident.id, None)
 
     async def consider(self, incidents: Iterable[incident_pb2.Incident]) -> None:
         """Queue what the policy proposes for the open ones among these incidents."""
@@ -37,8 +46,12 @@ class Ordering:
             if incident.state not in OPEN:
                 continue
             try:
-                for proposed in await self._store.read(proposals, incident, self._config, time.time_ns()):
+                advice, proposals = await self._store.read(judge, incident, self._config, time.time_ns())
+                for proposed in proposals:
                     await self._order(incident, proposed)
+                if advice != self._advice.get(incident.id, incident.recommendation):
+                    self._advice[incident.id] = advice
+                    await self._store.write(write_recommendation, incident.id, advice)
             except StoreError as error:
                 log.warning("no command for incident %s now: %s", incident.id, error)
 
@@ -62,13 +75,14 @@ def note_shadow(connection: Connection, incident_id: str, action: str, reason: s
     audit(connection, now_ns, "policy", "policy.shadow", "incident", incident_id, f"{action}: {reason}")
 
 
-def proposals(
+def judge(
     connection: Connection, incident: incident_pb2.Incident, config: PolicyConfig, now_ns: int
-) -> list[ProposedCommand]:
-    """Ask the policy about one incident, with what the store knows."""
+) -> tuple[str, list[ProposedCommand]]:
+    """Ask the policy about one incident, with what the store knows: what a person should do, and what to order."""
     agent_id = incident.unit.agent_id
     past = past_commands(connection, incident.id, agent_id)
-    return propose(incident, inventory_of(connection, agent_id), past, config, now_ns)
+    inventory = inventory_of(connection, agent_id)
+    return recommend(incident, inventory, past, config), propose(incident, inventory, past, config, now_ns)
 
 
 def past_commands(connection: Connection, incident_id: str, agent_id: str) -> list[PastCommand]:

@@ -46,6 +46,15 @@ def _write_incident(connection: Connection, incident: incident_pb2.Incident) -> 
         connection.execute(insert(incidents).values(id=incident.id, **row))
 
 
+def write_recommendation(connection: Connection, incident_id: str, recommendation: str) -> None:
+    """Change what a stored incident recommends; nothing when it is not there (any more)."""
+    stored = connection.execute(select(incidents.c.incident).where(incidents.c.id == incident_id)).scalar()
+    if stored is not None:
+        incident = incident_pb2.Incident.FromString(stored)
+        incident.recommendation = recommendation
+        _write_incident(connection, incident)
+
+
 def incident_row(incident: incident_pb2.Incident) -> dict[str, Any]:
     """Return the columns of an incident but for its id."""
     unit = incident.unit

@@ -179,6 +179,7 @@ def _result_text(update: command_pb2.CommandUpdate, hold: Hold) -> str:
     """Say in one line what a command came to, with the readings before and after it."""
     state, verdict = _STATES[update.state], _VERDICTS.get(update.result.verdict, str(update.result.verdict))
     words = [state if update.result.verdict == command_pb2.VERDICT_UNSPECIFIED else f"{state}, {verdict}"]
+    message = update.message
     scrubs = update.result.scrubs
     if scrubs:
         found, corrected, left = (
@@ -186,11 +187,12 @@ def _result_text(update: command_pb2.CommandUpdate, hold: Hold) -> str:
             for name in ("found", "corrected", "uncorrectable")
         )
         words.append(f"{found} errors found, {corrected} corrected, {left} uncorrectable")
+        message = message.removeprefix(f"{verdict}: {words[-1]}").lstrip("; ")  # the agent's own words for the same
     if update.HasField("result"):
         words += [f"before: {_reading(update.result.before)}", f"after: {_reading(update.result.after)}"]
     if hold.found:
         words.append(f"{hold.found} errors reported meanwhile are its findings")
-    return "; ".join([*words, *([update.message] if update.message else [])])
+    return "; ".join([*words, *([message] if message else [])])
 
 
 def _reading(reading: command_pb2.HealthReading) -> str:

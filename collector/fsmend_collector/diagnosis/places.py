@@ -46,6 +46,16 @@ class _Inode:
     path: tuple[int, bytes] | None = None
     code: tuple[int, _Code] | None = None
 
+    def with_other(self, other: "_Inode") -> "_Inode":
+        """Return what the two say together."""
+        together = _Inode(_Times([*self.times.ns]))
+        for time_ns in other.times.ns:
+            together.times.add(time_ns)
+        together.generation = min(filter(None, (self.generation, other.generation)), default=None)
+        together.path = min(filter(None, (self.path, other.path)), default=None)
+        together.code = min(filter(None, (self.code, other.code)), default=None)
+        return together
+
 
 @dataclass(slots=True)
 class _Location:
@@ -129,14 +139,28 @@ class Places:
     def rows(self) -> list[incident_pb2.Place]:
         """Return the first `PLACES_LISTED` places in the order of their first sighting."""
         if self._rows is None:
-            listed = sorted(self._inodes, key=lambda key: (self._inodes[key].times.ns[0], key))
+            inodes = self._joined()
+            listed = sorted(inodes, key=lambda key: (inodes[key].times.ns[0], key))
             loose, taken = self._loose_codes()
-            rows = [self._inode_row(key, taken) for key in listed[:PLACES_LISTED]]
+            rows = [self._inode_row(key[1], inodes[key], taken) for key in listed[:PLACES_LISTED]]
             rows += [incident_pb2.Place(function=function, line=line) for function, line in loose]
             rows += [self._sector_row(key) for key in self._first_sectors()]
-            self._count = len(self._inodes) + len(loose) + len(self._sectors)
+            self._count = len(inodes) + len(loose) + len(self._sectors)
             self._rows = rows[:PLACES_LISTED]
         return self._rows
+
+    def _joined(self) -> dict[_InodeKey, _Inode]:
+        """Return the inodes, each once: some lines of btrfs name an inode's subvolume and others do not."""
+        full: dict[int, list[_InodeKey]] = {}
+        for key in self._inodes:
+            if key[0]:
+                full.setdefault(key[1], []).append(key)
+        joined = {key: inode for key, inode in self._inodes.items() if key[0] or key[1] not in full}
+        for ino, keys in full.items():
+            bare = self._inodes.get((0, ino))
+            if bare is not None and len(keys) == 1:  # of several it is one, and nobody knows which
+                joined[keys[0]] = joined[keys[0]].with_other(bare)
+        return joined
 
     def _loose_codes(self) -> tuple[list[_Code], list[_Code]]:
         """Split the code locations into those that belong to no inode, and those that may."""
@@ -153,11 +177,10 @@ class Places:
         at = bisect_left(seen, time_ns - self._join_ns)
         return at < len(seen) and seen[at] <= time_ns + self._join_ns
 
-    def _inode_row(self, key: _InodeKey, codes: list[_Code]) -> incident_pb2.Place:
-        inode = self._inodes[key]
+    def _inode_row(self, ino: int, inode: _Inode, codes: list[_Code]) -> incident_pb2.Place:
         code = inode.code[1] if inode.code else self._nearest_code(inode, codes)
         return incident_pb2.Place(
-            ino=key[1],
+            ino=ino,
             generation=inode.generation[1] if inode.generation else 0,
             path=inode.path[1] if inode.path else b"",
             function=code[0],

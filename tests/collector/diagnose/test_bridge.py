@@ -68,6 +68,24 @@ async def test_an_error_becomes_an_incident_with_its_evidence_and_a_command(rig)
     )
 
 
+async def test_the_recommendation_is_what_the_policy_leaves_to_a_person(rig):
+    agent = await rig.agent("web-1")
+    stream = await agent.connect()
+    await stream.send(batch(agent.epoch, 1, inventory(1), corruption(2)))
+
+    async def advice():
+        rows = await rig.rows("SELECT incident FROM incidents")
+        return [incident_pb2.Incident.FromString(row.incident).recommendation for row in rows]
+
+    async def policys():
+        return "run e2fsck -f" in "".join(await advice())
+
+    await eventually(policys)
+    await stream.send(batch(agent.epoch, 3, corruption(3, ino=132)))  # a change does not take it back
+    await eventually(lambda: rig.rows("SELECT id FROM incidents WHERE occurrences=2"))
+    assert "run e2fsck -f" in (await advice())[0]
+
+
 async def test_a_restarted_collector_goes_on_with_the_same_incident_and_counts_nothing_twice(tmp_path):
     config = make_config(tmp_path)
     rig = Rig(config)

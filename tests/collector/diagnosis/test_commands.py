@@ -38,6 +38,32 @@ def test_healing_scrub_goes_from_open_over_repairing_to_resolved_with_both_readi
     assert "after: all counters zero" in change.incident.resolution
 
 
+def test_what_the_agent_says_in_the_same_words_is_said_once():
+    diagnosis = corrupt_btrfs()
+    report = update("SUCCEEDED", "HEALED", errors_found=12, errors_corrected=12)
+    report.message = "healed: 12 errors found, 12 corrected, 0 uncorrectable"
+    (change,) = run(diagnosis, report, 20)
+    assert change.incident.resolution.count("errors found") == 1
+    assert change.incident.resolution.startswith("succeeded, healed; 12 errors found")
+
+
+def test_what_the_agent_says_beyond_that_is_kept():
+    diagnosis = corrupt_btrfs()
+    report = update("SUCCEEDED", "HEALED", errors_found=12, errors_corrected=12)
+    report.message = "healed: 12 errors found, 12 corrected, 0 uncorrectable; the limit was lowered meanwhile"
+    (change,) = run(diagnosis, report, 20)
+    assert change.incident.resolution.endswith("; the limit was lowered meanwhile")
+
+
+def test_evidence_that_is_collected_is_no_repair_however_fast_it_is():
+    diagnosis = corrupt_btrfs()
+    now = START + 10 * SECOND
+    for state in ("RUNNING", "SUCCEEDED"):
+        diagnosis.observe_update("a1", "c1", target(), update(state), now, now, "collect_evidence")
+        assert state_name(only(diagnosis)) == "open"
+    assert "repairing" not in {entry.what for entry in only(diagnosis).timeline}
+
+
 @pytest.mark.parametrize("verdict", ["NOT_HEALED", "OFFLINE_NEEDED"])
 def test_scrub_that_did_not_heal_leaves_the_incident_open_and_says_so(verdict):
     diagnosis = corrupt_btrfs()

@@ -1,5 +1,6 @@
 """Evidence of several interfaces about one unit becomes one incident."""
 
+import pytest
 from collector.diagnosis.findings import START, UUID, btrfs, engine, ext4, feed, finding, only, state_name
 
 from fsmend_proto.v1 import event_pb2, inventory_pb2
@@ -50,6 +51,26 @@ def test_code_location_belongs_to_the_inode_reported_at_the_same_time_without_th
     feed(diagnosis, directory_corruption()[:2])
     (place,) = only(diagnosis).places
     assert (place.ino, place.function, place.line) == (12, "__ext4_find_entry", 1624)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_an_inode_that_some_lines_name_without_its_subvolume_is_one_place(order):
+    lines = [
+        btrfs("FS_DATA_CORRUPTION", 1, ino=257, subvolume=5, path=b"archive", source="kmsg"),
+        btrfs("FS_DATA_CORRUPTION", 2, ino=257, source="kmsg"),
+    ]
+    diagnosis = engine()
+    feed(diagnosis, [lines[at] for at in order])
+    (place,) = only(diagnosis).places
+    assert (place.ino, place.path) == (257, b"archive")
+    assert only(diagnosis).locations == 1
+
+
+def test_inodes_of_one_number_in_two_subvolumes_are_two_places():
+    diagnosis = engine()
+    for subvolume in (5, 256, 0):
+        feed(diagnosis, [btrfs("FS_DATA_CORRUPTION", 1, ino=257, subvolume=subvolume, source="kmsg")])
+    assert [place.ino for place in only(diagnosis).places] == [257, 257]
 
 
 def test_code_location_far_in_time_is_a_place_of_its_own():

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from fsmend_collector.query.actions import action_names, new_command
 from fsmend_collector.query.client import Client
 from fsmend_collector.query.contexts import load_context
+from fsmend_collector.query.render.readings import update_text
 from fsmend_collector.store.schema import audit, commands
 from fsmend_proto.v1 import command_pb2, record_pb2
 
@@ -35,6 +36,13 @@ def progress(percent):
     return command_pb2.Progress(
         percent=percent, bytes_done=int(percent), bytes_total=100, errors_found=4, errors_corrected=4
     )
+
+
+def test_a_step_says_its_verdict_once():
+    update = command_pb2.CommandUpdate(state=command_pb2.COMMAND_STATE_SUCCEEDED, result=result())
+    assert update_text(update) == "succeeded: verdict healed"
+    update.message = "healed: 12 errors found, 12 corrected, 0 uncorrectable"
+    assert update_text(update) == f"succeeded: {update.message}"
 
 
 def result(verdict=command_pb2.VERDICT_HEALED):

@@ -55,8 +55,9 @@ def update_text(update: command_pb2.CommandUpdate) -> str:
         parts.append(word(command_pb2.RefusalCode.DESCRIPTOR, update.refusal))
     if update.errno:
         parts.append(errno_name(update.errno))
-    if update.HasField("result") and update.result.verdict:
-        parts.append("verdict " + word(command_pb2.Verdict.DESCRIPTOR, update.result.verdict))
+    verdict = word(command_pb2.Verdict.DESCRIPTOR, update.result.verdict) if update.result.verdict else ""
+    if verdict and not update.message.startswith(verdict.replace("_", " ")):  # mostly the message begins with it
+        parts.append(f"verdict {verdict}")
     if update.message:
         parts.append(visible(update.message))
     return ": ".join((parts[0], ", ".join(parts[1:]))) if parts[1:] else parts[0]
