@@ -3,6 +3,7 @@
 import pytest
 from vm.fleet import MIB, Collector, Host
 from vm.machine import missing
+from vm.report import Report
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -37,3 +38,11 @@ def new_host(collector, tmp_path_factory):
 def host(new_host):
     """The host that tests share; each makes its own filesystem on the data disk."""
     return new_host("vm-shared")
+
+
+@pytest.fixture(scope="session")
+def report():
+    """The table of faults and outcomes; written to docs/xfs.md when every fault was tried."""
+    made = Report()
+    yield made
+    made.write()

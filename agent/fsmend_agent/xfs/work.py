@@ -14,7 +14,10 @@ from fsmend_agent.xfs.targeted import Targeted, be_polite
 from fsmend_proto.v1 import command_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+BEYOND_XFS_SCRUB = (Item(ScrubType.QUOTACHECK), Item(ScrubType.NLINKS))
+"""Pieces that the kernel checks since Linux 6.9 and an xfs_scrub before 6.8 does not ask for."""
 
 
 class XfsWork:
@@ -67,16 +70,21 @@ class XfsWork:
         """
         be_polite()
         order = self._order
-        targeted = Targeted(order.fd, self.items, repair=self._repair, cancelled=order.cancelled, report=order.report)
+        targeted = self._targeted(self.items)
         outcomes = targeted.run()
         if not order.cancelled.is_set() and self._goes_on(outcomes):
             self._run_whole()
             # What was wrong elsewhere may have kept an item from being mended.
-            outcomes = targeted.run()
+            outcomes = targeted.run() if self.items else self._targeted(BEYOND_XFS_SCRUB).run()
         result = self._conclude(outcomes)
         if order.cancelled.is_set():
             raise ActionStopped(f"stopped: {result.summary}", result)
         return result
+
+    def _targeted(self, items: "Sequence[Item]") -> Targeted:
+        """Return a run over some pieces."""
+        order = self._order
+        return Targeted(order.fd, items, repair=self._repair, cancelled=order.cancelled, report=order.report)
 
     def _goes_on(self, outcomes: list[Outcome]) -> bool:
         """Say whether the whole filesystem comes next: it was asked for, or the items did not suffice."""

@@ -1,0 +1,79 @@
+"""With nobody at the keyboard: every fault is found, reported in its place, mended by the command that it caused."""
+
+import pytest
+from vm.faults import FAULTS, INODE
+from vm.filesystem import MOUNT, Xfs
+from vm.fleet import wait_for
+
+from fsmend_proto.v1 import command_pb2, event_pb2, incident_pb2
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
+SECONDS = 180
+
+
+@pytest.fixture
+def xfs(host):
+    made = Xfs(host)
+    yield made
+    if host.machine.run("mountpoint", "-q", MOUNT).status == 0:
+        host.machine.run("umount", "-l", MOUNT)
+
+
+def meet(host, collector, xfs, fault):
+    """Touch the fault, or where the kernel cannot notice it by itself, order a check of everything."""
+    if fault.touch:
+        host.machine.run("/bin/sh", "-c", fault.touch)
+        return
+    view = collector.end_of(collector.order(xfs.uuid, scrub_xfs=command_pb2.ScrubXfs()))
+    assert view.state == command_pb2.COMMAND_STATE_SUCCEEDED, view
+    assert view.last_update.result.verdict == command_pb2.VERDICT_NOT_HEALED, view
+
+
+def corruption(collector, uuid):
+    """Return the events that say what is corrupt, oldest first."""
+    found = [one for one in collector.events_of(uuid) if one.event.kind == event_pb2.EVENT_KIND_FS_METADATA_CORRUPTION]
+    return sorted(found, key=lambda one: int(one.id))
+
+
+def story(host, collector, uuid):
+    """Tell what is known, for a test that failed."""
+    return f"{collector.incident_of(uuid)}\n{collector.commands_of(uuid)}\n{host.log_end()}"
+
+
+def resolved(collector, uuid):
+    incident = collector.incident_of(uuid)
+    return incident if incident and incident.state == incident_pb2.INCIDENT_STATE_RESOLVED else None
+
+
+def seconds_to_heal(collector, uuid, incident):
+    """Return the time from the kernel's first notice to "resolved" in the collector."""
+    return (incident.resolved_ns - corruption(collector, uuid)[0].event.clocks.wall_ns) / 1e9
+
+
+@pytest.mark.parametrize("fault", [pytest.param(fault, id=fault.name) for fault in FAULTS])
+def test_a_fault_is_found_reported_mended_and_verified(fault, host, collector, xfs, report):
+    uuid = xfs.make()
+    inode = fault.damage(xfs)
+    xfs.mount()
+    wait_for(lambda: collector.filesystem(uuid), 60, host.log_end)
+
+    meet(host, collector, xfs, fault)
+
+    incident = wait_for(lambda: resolved(collector, uuid), SECONDS, lambda: story(host, collector, uuid))
+    assert incident.code == "FS_CORRUPTION"
+    told = [one.event for one in corruption(collector, uuid) if one.event.source == "xfs_health"]
+    if fault.scope == INODE:
+        assert inode in {event.inode.ino for event in (one.event for one in corruption(collector, uuid))}
+    else:
+        places = {(event.xfs_health.scope, event.xfs_health.number) for event in told}
+        assert (fault.scope, 0 if fault.scope != event_pb2.XFS_SCOPE_AG else 1) in places
+    repairs = collector.commands_of(uuid, "repair_xfs")
+    assert {view.command.ordered_by for view in repairs} == {"policy"}
+    (view,) = repairs
+    items = view.command.repair_xfs.items
+    assert fault.scrub_type in {item.type for item in items}
+    assert view.last_update.result.verdict == command_pb2.VERDICT_HEALED, view
+    assert list(view.last_update.result.after.sick) == []
+    xfs.unmount()
+    assert xfs.problems() == ""
+    report.add(fault, "repaired online", len(items), seconds_to_heal(collector, uuid, incident))
