@@ -393,4 +393,6 @@ def _orphaned(entry: Entry) -> pb.CommandUpdate:
     message = f"the agent stopped while {entry.action or 'it'} ran; it is not run again by itself"
     if entry.idempotent:
         message += ". A new command for the same may be sent"
+    if entry.action == "scrub_btrfs":
+        message += ". A speed limit that it set holds until the unmount"
     return pb.CommandUpdate(command_id=entry.id, state=pb.COMMAND_STATE_UNKNOWN, message=message)
