@@ -1,6 +1,7 @@
 """Hosts in virtual machines, enrolled with a collector outside of them like any other host."""
 
 import time
+from contextlib import suppress
 
 from stage.processes import BIN, Stage, toml
 from vm.machine import MIB, Machine
@@ -8,6 +9,7 @@ from vm.machine import MIB, Machine
 from fsmend_collector.commands import FINAL_STATES
 from fsmend_collector.query.client import Client
 from fsmend_collector.query.contexts import load_context
+from fsmend_collector.query.errors import QueryError
 from fsmend_proto.v1 import command_pb2, query_pb2
 
 OUTSIDE = "10.0.2.2"  # this machine's loopback address, as QEMU's user networking shows it
@@ -61,7 +63,14 @@ class Collector:
         """Order a command as an operator does; return its id."""
         command = command_pb2.Command(reason="a test", **action)
         command.target.filesystem_uuid = uuid
-        return self._client.run_repair(query_pb2.RunRepairRequest(command=command)).command.id
+
+        def accepted():
+            # The inventory follows the mounts with some seconds' delay.
+            with suppress(QueryError):
+                return self._client.run_repair(query_pb2.RunRepairRequest(command=command)).command.id
+            return ""
+
+        return wait_for(accepted, 60)
 
     def command(self, command_id):
         request = query_pb2.ListRequest(kind=query_pb2.OBJECT_KIND_COMMAND, id=command_id, detail=True)
