@@ -8,7 +8,7 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from fsmend_proto.v1 import event_pb2, inventory_pb2, record_pb2
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fsmend_agent.devices import DeviceTable
     from fsmend_agent.event import Clock
     from fsmend_agent.filesystems import FilesystemTable
+    from fsmend_agent.sources._xfs_poll import Poll
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,9 @@ class Watch:
 
     `emit` and `gap` never block and never raise: behind them stands a bounded queue that turns what does not fit into
     a Gap record by itself. Call them on the event loop's thread.
+
+    `xfs_polls` holds what was told of the health of each XFS, by UUID, and `xfs_monitored` those that the kernel's
+    health monitor tells of: two sources share them, so that no finding is told twice.
     """
 
     config: "SourcesConfig"
@@ -34,6 +38,8 @@ class Watch:
     devices: "DeviceTable"
     emit: Callable[[event_pb2.Event], None]
     gap: Callable[[record_pb2.Gap], None]
+    xfs_polls: "dict[str, Poll]" = field(default_factory=dict)
+    xfs_monitored: set[str] = field(default_factory=set)
 
 
 class SourceUnavailableError(Exception):

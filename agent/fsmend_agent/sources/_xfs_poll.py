@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import NamedTuple
 
 from fsmend_agent.kernel import handles, xfs
@@ -58,12 +59,14 @@ class Poll:
         next_group: where the next look goes on.
         next_inode: where the walk over the inodes goes on; None while none is wanted.
         walk_again: trouble came during the walk, perhaps behind it.
+        lock: held by whoever reads or compares; two sources may.
     """
 
     sick: dict[Place, int] = field(default_factory=dict)
     next_group: int = 0
     next_inode: int | None = None
     walk_again: bool = False
+    lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def want_inodes(self) -> None:
         """Ask for a walk over all inodes."""

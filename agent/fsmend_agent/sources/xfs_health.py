@@ -47,7 +47,7 @@ class XfsHealthSource(Source):
 
     def __init__(self, watch: Watch) -> None:
         super().__init__(watch)
-        self._polls: dict[str, Poll] = {}
+        self._polls = watch.xfs_polls
         self._poked: set[str] = set()
         self._polling: Polling | None = None
 
@@ -105,6 +105,8 @@ class XfsHealthSource(Source):
         """Look at one filesystem and send what changed; tell whether a walk over its inodes goes on."""
         if self.watch.filesystems.by_uuid(filesystem.uuid) is None:
             return False  # a clone: masks of the two would mix
+        if filesystem.uuid in self.watch.xfs_monitored:
+            return False  # the kernel's monitor tells of it
         poll = self._polls.setdefault(filesystem.uuid, Poll())
         is_poked = filesystem.uuid in self._poked
         self._poked.discard(filesystem.uuid)
@@ -132,8 +134,9 @@ def look(filesystem: "MountedFilesystem", poll: Poll, send: "Callable[[Change], 
         return
     fd, mount_point = opened
     try:
-        for change in poll.look(fd, mount_point, everything=everything):
-            send(change)
+        with poll.lock:
+            for change in poll.look(fd, mount_point, everything=everything):
+                send(change)
     except OSError:
         poll.next_inode = None  # EIO of a filesystem that shut down, ENOTTY of an old kernel: the kernel log says more
     finally:
