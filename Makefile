@@ -62,10 +62,8 @@ lock: setup-dev ## resolve the dependencies anew into constraints.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --no-header --no-annotate \
 		--no-emit-index-url --output-file constraints.txt pyproject.toml
 
-wheel: setup-dev ## dist/wheelhouse: this version and its pinned dependencies, for hosts without a registry
-	@rm -rf dist/wheelhouse
-	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --constraint constraints.txt \
-		--wheel-dir dist/wheelhouse '.[agent,collector]'
+wheel: setup-dev ## dist/fsmend-VERSION-wheelhouse.tar: the wheel and its pinned dependencies, for hosts without a registry
+	@$(BIN)/python tools/build_wheelhouse.py dist
 
 clean: ## remove what was built
 	@rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

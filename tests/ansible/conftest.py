@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from stage.hosts import Lan, SystemdHost, lan, why_not
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -36,18 +37,11 @@ class Fleet:
 
 @pytest.fixture(scope="session")
 def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build this checkout's wheel and collect what it depends on, pinned, as `make wheel` does."""
-    target = tmp_path_factory.mktemp("wheelhouse")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
-    command += [
-        "--constraint",
-        str(PROJECT / "constraints.txt"),
-        "--wheel-dir",
-        str(target),
-        f"{PROJECT}[agent,collector]",
-    ]
-    subprocess.run(command, check=True, timeout=300)
-    return target
+    """Build the archive that `make wheel` builds."""
+    target = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, str(PROJECT / "tools/build_wheelhouse.py"), str(target)], check=True, timeout=300)
+    (archive,) = target.glob("*.tar")
+    return archive
 
 
 @pytest.fixture(scope="session")

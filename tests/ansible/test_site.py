@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from stage.hosts import SystemdHost
 
 pytestmark = [pytest.mark.ansible, pytest.mark.timeout(1500)]

@@ -4,12 +4,12 @@ import asyncio
 from types import SimpleNamespace
 
 from collector.rig import Agent, Stream, enrol, parse_join_token
-from stage.processes import Stage
 
 from fsmend_collector.query.client import Client
 from fsmend_collector.query.contexts import load_context
 from fsmend_proto.v1 import event_pb2, link_pb2, record_pb2
 from fsmend_proto.v1 import query_pb2 as pb
+from stage.processes import Stage
 
 ANSWER_SECONDS = 60.0
 BASE_WALL_NS = 1_700_000_000_000_000_000

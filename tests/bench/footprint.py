@@ -5,9 +5,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from stage.processes import Stage
-
 from bench.skipped import Skipped
+from stage.processes import Stage
 
 SETTLE_SECONDS = 5.0
 IDLE_SECONDS = 60.0

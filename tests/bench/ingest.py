@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 from pysqlite3 import dbapi2 as sqlite
-from stage.processes import Stage
 
 from bench.agents import ANSWER_SECONDS, join, record, send_all
 from fsmend_proto.v1 import link_pb2
+from stage.processes import Stage
 
 AGENTS = 64
 BATCH_EVENTS = 500

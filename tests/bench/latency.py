@@ -10,10 +10,9 @@ import time
 from pathlib import Path
 from queue import Empty, Queue
 
+from bench.skipped import Skipped
 from stage.loops import MIB, loop, missing_tools, mounted, run
 from stage.processes import BIN, Stage
-
-from bench.skipped import Skipped
 
 ROUNDS = 60
 PAUSE_SECONDS = 1.25  # longer than the coalescing window, so that every error is a first one

@@ -7,11 +7,10 @@ import threading
 import time
 from pathlib import Path
 
-from stage.loops import MIB, loop, missing_tools, mounted, run
-from stage.processes import BIN, Stage
-
 from bench.footprint import children, cpu_seconds
 from bench.skipped import Skipped
+from stage.loops import MIB, loop, missing_tools, mounted, run
+from stage.processes import BIN, Stage
 
 ERRORS = 100_000
 SECONDS = 10.0

@@ -14,7 +14,6 @@ from types import FrameType
 
 from stage.loops import missing_tools
 from stage.processes import BIN, Stage, StageError, free_port
-
 from story.narrator import Narrator
 from story.real import tell_real
 from story.replayed import tell_replayed

@@ -12,10 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from stage.loops import btrfs_mirror, ext4_with_damaged_directory, read_through
-
 from fsmend_agent.filesystems import MountedFilesystem, read_mounted
 from fsmend_agent.kernel import fanotify, kmsg
+from stage.loops import btrfs_mirror, ext4_with_damaged_directory, read_through
 
 LISTEN_SECONDS = 2.0
 MOST_LINES = 60  # the kernel's rate limit lets through as many as tell the story

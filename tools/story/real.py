@@ -8,7 +8,6 @@ from typing import Any
 
 from stage.loops import btrfs_mirror, ext4_with_damaged_directory, read_through
 from stage.processes import Stage, StageError
-
 from story.narrator import Narrator
 
 INCIDENT_SECONDS = 30
