@@ -107,7 +107,7 @@ FAULTS = (
         block(f"agi {GROUP}", "addr root"),
         _S.INOBT,
         AG,
-        f"ls -lR {MOUNT}; find {MOUNT}/d{GROUP} -type f -newer /nothing; touch {MOUNT}/d{GROUP}/new",
+        f"xfs_io -r -c bulkstat {MOUNT}",
     ),
     Fault(
         "reverse mapping (rmapbt), a record",

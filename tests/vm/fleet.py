@@ -3,7 +3,7 @@
 import time
 from contextlib import suppress
 
-from stage.processes import BIN, Stage, toml
+from vm.filesystem import MOUNT
 from vm.machine import MIB, Machine
 
 from fsmend_collector.commands import FINAL_STATES
@@ -11,6 +11,7 @@ from fsmend_collector.query.client import Client
 from fsmend_collector.query.contexts import load_context
 from fsmend_collector.query.errors import QueryError
 from fsmend_proto.v1 import command_pb2, query_pb2
+from stage.processes import BIN, Stage, toml
 
 OUTSIDE = "10.0.2.2"  # this machine's loopback address, as QEMU's user networking shows it
 STATE = "/run/mnt/state"
@@ -36,9 +37,9 @@ class Collector:
         request = query_pb2.ListRequest(kind=kind, filter=wanted, detail=True, page_size=1000)
         return [getattr(one, one.WhichOneof("body")) for one in self._client.list(request).objects]
 
-    def incident_of(self, uuid):
-        """Return the newest incident of a filesystem, or None."""
-        found = self.list(query_pb2.OBJECT_KIND_INCIDENT, filesystem_uuid=uuid)
+    def incident_of(self, uuid, code="FS_CORRUPTION"):
+        """Return a filesystem's newest incident of a code, or None."""
+        found = [one for one in self.list(query_pb2.OBJECT_KIND_INCIDENT, filesystem_uuid=uuid) if one.code == code]
         return max(found, key=lambda one: one.opened_ns, default=None)
 
     def commands_of(self, uuid, action=""):
@@ -118,7 +119,7 @@ class Host:
                 "addresses": [f"{OUTSIDE}:{stage.port}"],
                 "enrol_addresses": [f"{OUTSIDE}:{stage.enrol_port}"],
             },
-            "sources": SOURCES,
+            "sources": {**SOURCES, "mount_points": [MOUNT]},
             "labels": {"rack": "vm"},
         }
         config = ("--config", str(stage.collector_config))

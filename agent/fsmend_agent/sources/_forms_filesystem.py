@@ -121,8 +121,9 @@ XFS: tuple[Form, ...] = (
     form(
         "xfs_metadata_io",
         _XFS + rb'metadata I/O error in "(?P<function>[^"+]+)[^"]*" at daddr (?P<sector>0x[0-9a-f]+) '
-        rb"len (?P<length>\d+) error (?P<errno>-?\d+)",
+        rb"len (?P<length>\d+) (?P<what>error (?P<errno>-?\d+))",
         FS_IO,
+        (rb"error -?(?:74|117)$", METADATA),  # EFSBADCRC, EFSCORRUPTED: it was read, and is wrong
     ),
     form("xfs_log_io", _XFS + rb"log I/O error (?P<errno>-?\d+)", FS_IO),
     form("xfs_uncorrected", _XFS + rb"Uncorrected metadata errors detected; please run xfs_repair", METADATA),

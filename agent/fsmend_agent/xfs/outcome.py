@@ -46,7 +46,7 @@ class Outcome:
     def take(self, answer: Answer, *, repair: bool) -> None:
         """Note what the kernel answered."""
         self.calls += 1
-        self.flags, self.errno = answer.flags, answer.errno
+        self.flags, self.errno = NO_FLAGS if answer.errno else answer.flags, answer.errno
         bad = bool(answer.flags & BAD)
         if answer.errno:
             self.proven = answer.errno == _NO_SUCH and not self.corrupt
