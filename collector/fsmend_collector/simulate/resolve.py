@@ -7,7 +7,7 @@ _UNIT = frozenset({"device", "filesystem"})
 
 
 def resolvable(cause: Cause, counting: Counting) -> int:
-    """Return the least count that any aspect and a window as long as the cause took would need."""
+    """Return the least count that a window as long as the cause took would need."""
     if cause.dimension in _UNIT:
         return 1
     settings = counting.settings
@@ -15,5 +15,4 @@ def resolvable(cause: Cause, counting: Counting) -> int:
         (one for one in settings.windows_seconds if one >= cause.window_seconds), settings.windows_seconds[-1]
     )
     group = (cause.dimension, cause.value)
-    aspects = ("silent",) if all(agent == unit for agent, unit in cause.members) else ("lost", "media", "corrupt")
-    return min(counting.threshold(aspect, group, seconds, START) for aspect in aspects)
+    return counting.threshold(cause.aspect, group, seconds, START)

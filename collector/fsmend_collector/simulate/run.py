@@ -147,6 +147,8 @@ class Runner:
             self.diagnosis.observe_presence(agent_id, agent_id, connected=False, since_ns=since_ns, now_ns=now_ns)
 
     def _tick(self, now_ns: int) -> None:
+        for agent_id in self.diagnosis.wants_silent_views(now_ns):
+            self._view(agent_id)
         self._note(self.diagnosis.tick(now_ns), now_ns)
 
     def _note(self, changes: list[IncidentChange], now_ns: int) -> None:

@@ -38,7 +38,7 @@ class Cause:
         members: units that failed by it.
         same: other groups that no observer could tell from it.
         optional: telling it is right, not telling it is right too.
-        window_seconds: how long it took: decides what the statistics can resolve.
+        window_seconds: how long it took, and aspect: in which way units fail; both decide what can be resolved.
     """
 
     dimension: str
@@ -47,6 +47,7 @@ class Cause:
     same: frozenset[tuple[str, str]] = frozenset()
     optional: bool = False
     window_seconds: int = 1_800
+    aspect: str = "lost"
 
     def names(self, dimension: str, value: str) -> bool:
         """Say whether a group is this cause."""

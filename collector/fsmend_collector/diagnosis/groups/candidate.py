@@ -23,7 +23,8 @@ class Candidate:
         least: how many distinct units are too many in that window.
         marks: all of its marks in the interval.
         units: units of the aspect's kind in the group; hosts likewise.
-        per_hour: expected, of one unit.
+        per_hour: expected, of one unit of the group.
+        base_per_hour: of one unit of the fleet: causes compare on the same ground.
         shape: of the gamma behind it.
         penalty: nats that any cause of its dimension must earn.
         here: host → units of the group on it.
@@ -39,6 +40,7 @@ class Candidate:
     units: int
     hosts: int
     per_hour: float
+    base_per_hour: float
     shape: float
     penalty: float
     here: dict[str, int] = field(default_factory=dict)
@@ -65,12 +67,12 @@ class Candidate:
         question, with the same answer for every cause that spans the host; so it is added, and causes of all
         dimensions compare on the same evidence.
         """
-        chance = -math.expm1(-self.per_hour * self.span_hours)
+        chance = -math.expm1(-self.base_per_hour * self.span_hours)
         if self.dimension.local:
             return log_likelihood_ratio(len(_units(marks)), max(self.units, 1), chance) - self.penalty
         per_host = Counter(agent_id for agent_id, _ in _units(marks))
         mean = self.units / max(self.hosts, 1)
-        host_chance = -math.expm1(-self.per_hour * self.span_hours * mean)
+        host_chance = -math.expm1(-self.base_per_hour * self.span_hours * mean)
         total = log_likelihood_ratio(len(per_host), self.hosts, host_chance)
         for agent_id, failed in per_host.items():
             if failed > 1:
@@ -81,7 +83,7 @@ class Candidate:
     def stands(self, marks: Collection[Mark]) -> bool:
         """Say whether these of its marks alone are still too many."""
         if not self.seconds:
-            return distinct(marks, wide=not self.dimension.local) >= self.least
+            return self.score(marks) > 0 and distinct(marks, wide=not self.dimension.local) >= self.least
         length_ns = self.seconds * 1_000_000_000
         ordered = sorted(marks, key=lambda mark: mark.identity)
         seen: Counter[object] = Counter()

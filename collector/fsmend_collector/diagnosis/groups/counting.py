@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
-from fsmend_collector.diagnosis.groups.aspects import ASPECTS
+from fsmend_collector.diagnosis.groups.aspects import ASPECTS, DEVICE, FILESYSTEM
 from fsmend_collector.diagnosis.groups.dimensions import dimension
 from fsmend_collector.diagnosis.groups.population import Population
 from fsmend_collector.diagnosis.groups.rates import Expectation, Rates
@@ -49,7 +49,10 @@ class Counting:
     def units(self, group: Group, kind: int) -> int:
         """Return how many units of a kind a group has."""
         row = self.local.get(group)
-        return row[kind] if row is not None else self.population.size(group, kind)
+        size = row[kind] if row is not None else self.population.size(group, kind)
+        if size or kind != DEVICE:
+            return size
+        return self.units(group, FILESYSTEM)  # what a remote target serves has no disk here
 
     def units_here(self, agent_id: str, group: Group, kind: int) -> int:
         """Return how many units of a group are on one host; 0: its view is not known."""
@@ -109,5 +112,8 @@ class Counting:
         Each mark begins a window; the alarm is false when as many more as are needed follow in it by chance. A group
         that shows a mark is likelier one with a high rate: the gamma is sized by it.
         """
-        chance = gamma_poisson_sf(count - 1, per_hour * seconds / 3_600 * (shape + 1) / shape, shape + 1)
+        mean = per_hour * seconds / 3_600 * (shape + 1) / shape
+        chance = gamma_poisson_sf(count - 1, mean, shape + 1)
+        if dimension(group[0]).local:  # one in seven failures on a host comes as a pair (FAST'21)
+            chance += self.settings.pairs * gamma_poisson_sf(count - 2, mean, shape + 1)
         return self.ways(group) * per_hour * 24 * chance

@@ -6,6 +6,7 @@ from itertools import chain
 from fsmend_collector.diagnosis.groups.aspects import ASPECTS
 from fsmend_collector.diagnosis.groups.changes import Change, suspected
 from fsmend_collector.diagnosis.groups.counting import Counting
+from fsmend_collector.diagnosis.groups.dimensions import LABEL_DIMENSIONS
 from fsmend_collector.diagnosis.groups.explain import Explanation
 from fsmend_collector.diagnosis.groups.marks import Mark
 from fsmend_collector.diagnosis.groups.rates import AspectGroup
@@ -16,6 +17,8 @@ from fsmend_collector.diagnosis.groups.views import Group
 
 _LEAST_REACH_NS = HOUR_NS // 2
 _CHANCE = 0.1
+_MOST_OF_IT = 0.5
+_CLOCK_OFF_NS = 65 * HOUR_NS // 60
 
 
 def gather(
@@ -27,6 +30,7 @@ def gather(
     """Return one verdict for each group and episode, by the score of its best explanation."""
     episodes = [part for parts in _by_group(explanations).values() for part in _episodes(parts)]
     episodes.sort(key=lambda parts: (-parts[0].score, parts[0].candidate.order))
+    episodes = _fold(episodes)
     taken: set[Mark] = set(chain.from_iterable(one.marks for one in explanations))
     verdicts = []
     for parts in episodes:
@@ -58,6 +62,47 @@ def _episodes(parts: list[Explanation]) -> list[list[Explanation]]:
             episodes.append([one])
         until_ns = max(until_ns, *(mark.time_ns for mark in one.marks))
     return [sorted(one, key=lambda part: (-part.score, part.candidate.order)) for one in episodes]
+
+
+def _fold(episodes: list[list[Explanation]]) -> list[list[Explanation]]:
+    """Take what fails within one host into the fault of the place around it, when most of the place fails.
+
+    The clocks of single hosts may be off: what one of them dates an hour before is the same fault.
+    """
+    kept: list[list[Explanation]] = []
+    for parts in episodes:
+        around = next((one for one in kept if _holds(one, parts) or _does_as_well(one, parts)), None)
+        if around is None:
+            kept.append(parts)
+        else:
+            around += parts
+    return kept
+
+
+def _does_as_well(known: list[Explanation], parts: list[Explanation]) -> bool:
+    """Say whether a cause that is there already explains this too: it need not earn its penalty a second time."""
+    if len(parts) > 1:
+        return False
+    one, other = parts[0], known[0].candidate
+    scores = [score for group, score in one.suspects if group == other.group]
+    if not scores or scores[0] + other.penalty < one.score:
+        return False
+    near_ns = min(abs(mine.time_ns - its.time_ns) for mine in one.marks for its in known[0].marks)
+    return near_ns <= _CLOCK_OFF_NS
+
+
+def _holds(place: list[Explanation], parts: list[Explanation]) -> bool:
+    """Say whether a place fails as a whole, at about the time at which something inside it does."""
+    outer, inner = place[0].candidate, parts[0].candidate
+    if outer.group[0] not in LABEL_DIMENSIONS or not inner.dimension.local:
+        return False
+    hosts = {mark.agent_id for one in place for mark in one.marks}
+    if len(hosts) < outer.hosts * _MOST_OF_IT or any(
+        outer.group not in mark.groups for one in parts for mark in one.marks
+    ):
+        return False
+    near_ns = min(abs(mine.time_ns - its.time_ns) for mine in parts[0].marks for its in place[0].marks)
+    return near_ns <= _CLOCK_OFF_NS
 
 
 def _around(

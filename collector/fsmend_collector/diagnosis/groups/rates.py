@@ -38,10 +38,12 @@ class Expectation:
     Attributes:
         per_hour: of one unit, best estimate.
         shape: of the gamma that says how sure that is.
+        fleet_per_hour: of one unit of the fleet.
     """
 
     per_hour: float
     shape: float
+    fleet_per_hour: float
 
 
 @dataclass(slots=True)
@@ -94,7 +96,7 @@ class Rates:
         shape = self.settings.shape
         expected = fleet * units * hours
         factor = (shape + own) / (shape + expected)
-        return Expectation(fleet * factor, min(shape + own, self.settings.most_shape))
+        return Expectation(fleet * factor, min(shape + own, self.settings.most_shape), fleet)
 
     def _newer(self, before_day: int) -> list[_Day]:
         if not self.days or self.days[-1].number < before_day:

@@ -25,9 +25,10 @@ from fsmend_collector.diagnosis.groups.views import Group, HostView
 _SECONDS_NS = 1_000_000_000
 _FUTURE_NS = 60 * _SECONDS_NS
 _PLAUSIBLE_NS = 946_684_800 * _SECONDS_NS  # 2000-01-01: a clock before it was never set
-_SOLVED_AT_ONCE = 2_000
+_SOLVED_AT_ONCE = 300
 _GROWTH = 1.3
 _DRIFT_MARKS = 6
+_WINDOWS_LOCAL = (300, 1_800, 21_600, 86_400)  # what lies within a host fails at once; over weeks it is chance
 _FLEET: Group = ("fleet", FLEET_VALUE)
 
 
@@ -48,6 +49,7 @@ class GroupScan:
         self._drift: dict[AspectGroup, Drift] = {}
         self._by_day: defaultdict[int, dict[Mark, None]] = defaultdict(dict)
         self._dirty: dict[AspectGroup, None] = {}
+        self._cache: dict[AspectGroup, list[Candidate]] = {}
         self._pending: dict[AspectGroup, None] = {}
         self._solved = 0
         self._explanations: list[Explanation] = []
@@ -184,6 +186,7 @@ class GroupScan:
         """Look at what changed; return the verdicts that are new, changed, or gone (explained otherwise now)."""
         quiet = not self._dirty
         for key in self._dirty:
+            self._cache.pop(key, None)
             if self._evaluate(key):
                 self._pending[key] = None
         self._dirty.clear()
@@ -198,20 +201,22 @@ class GroupScan:
 
     def _due(self, quiet: bool) -> bool:
         """Say whether to look now: in a storm only when what crosses has grown, so that it costs as the marks do."""
-        size = sum(len(self._series[key].entries) for key in self._pending)
+        size = max(len(self._series[key].entries) for key in self._pending)
         if quiet or size < _SOLVED_AT_ONCE or size >= self._solved * _GROWTH:
             self._solved = size
             return True
         return False
 
     def _evaluate(self, key: AspectGroup) -> bool:
-        series = self._series[key]
+        series = self._series.get(key)
+        if series is None:
+            return False
         aspect, group = key
 
         def threshold(seconds: int, end_ns: int) -> int:
             return self.counting.threshold(aspect, group, seconds, end_ns)
 
-        crosses = series.evaluate(self.settings.windows_seconds, threshold)
+        crosses = series.evaluate(_WINDOWS_LOCAL if not series.wide else self.settings.windows_seconds, threshold)
         if series.wide and len(series.entries) >= _DRIFT_MARKS:
             crosses = self._evaluate_drift(key, series) or crosses
         return crosses
@@ -262,13 +267,16 @@ class GroupScan:
         """Return the groups that cross and share marks with these, directly or over others."""
         found = dict.fromkeys(start)
         waiting = list(found)
+        seen: set[Mark] = set()
         while waiting:
             series = self._series.get(waiting.pop())
             if series is None:
                 continue
             near: set[AspectGroup] = set()
             for one in chain.from_iterable(series.crossings.values()):
-                for mark in series.between(one.start_ns, one.end_ns):
+                new = set(series.between(one.start_ns, one.end_ns)) - seen
+                seen |= new
+                for mark in new:
                     near.update((mark.aspect, group) for group in mark.groups)
             for key in sorted(near - found.keys()):
                 if self._series[key].crossings:
@@ -280,13 +288,17 @@ class GroupScan:
         series = self._series.get(key)
         if series is None:
             return []
+        known = self._cache.get(key)
+        if known is not None:
+            return known
         found: dict[frozenset[Mark], Candidate] = {}
         for seconds in sorted(series.crossings, key=lambda one: one or 1 << 40):
             for interval in series.crossings[seconds]:
                 marks = frozenset(series.between(interval.start_ns, interval.end_ns))
                 if marks and marks not in found:
                     found[marks] = self._candidate(key, seconds, interval, marks)
-        return list(found.values())
+        self._cache[key] = list(found.values())
+        return self._cache[key]
 
     def _candidate(self, key: AspectGroup, seconds: int, interval: Interval, marks: frozenset[Mark]) -> Candidate:
         aspect, group = key
@@ -299,11 +311,12 @@ class GroupScan:
             seconds=seconds,
             start_ns=interval.start_ns,
             end_ns=interval.end_ns,
-            least=counting.threshold(aspect, group, seconds, interval.end_ns) if seconds else _DRIFT_MARKS,
+            least=counting.threshold(aspect, group, seconds or interval.seconds, interval.end_ns),
             marks=marks,
             units=counting.units(group, kind),
             hosts=counting.units(group, HOST),
             per_hour=expected.per_hour,
+            base_per_hour=expected.fleet_per_hour,
             shape=expected.shape,
             penalty=counting.penalty(group),
             here={agent_id: counting.units_here(agent_id, group, kind) for agent_id in {one.agent_id for one in marks}},
@@ -358,6 +371,8 @@ class GroupScan:
         for group in [key for key, series in self._series.items() if not series.entries]:
             del self._series[group]
             self._drift.pop(group, None)
+            self._cache.pop(group, None)
+            self._pending.pop(group, None)
 
     def _drop(self, mark: Mark) -> None:
         for group in mark.groups:

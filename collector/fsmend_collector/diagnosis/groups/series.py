@@ -19,6 +19,11 @@ class Interval:
     start_ns: int
     end_ns: int
 
+    @property
+    def seconds(self) -> int:
+        """Return how long it is, in whole hours above zero."""
+        return ((self.end_ns - self.start_ns) // (3_600 * _SECONDS_NS) + 1) * 3_600
+
 
 @dataclass(slots=True)
 class Series:
@@ -105,14 +110,23 @@ class Series:
     def _walk_back(self, at: int, length_ns: int, least: int) -> int | None:
         """Return when the shortest stretch with enough distinct units began; None when the window has too few."""
         end_ns = self.entries[at][0]
-        seen = set()
+        seen: set[object] = set()
         while at >= 0 and self.entries[at][0] >= end_ns - length_ns:
             key = self.entries[at][1]
             seen.add(key[2] if self.wide else key)
             if len(seen) >= least:
-                return self.entries[at][0]
+                return self._same_hosts(at, seen, end_ns - length_ns)
             at -= 1
         return None
+
+    def _same_hosts(self, at: int, seen: set[object], not_before_ns: int) -> int:
+        """Go further back over what the units seen, or their hosts, showed just before."""
+        while at > 0 and self.entries[at - 1][0] >= not_before_ns:
+            key = self.entries[at - 1][1]
+            if (key[2] if self.wide else key) not in seen:
+                break
+            at -= 1
+        return self.entries[at][0]
 
 
 _LEAST = 3

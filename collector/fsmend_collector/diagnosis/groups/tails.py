@@ -5,8 +5,10 @@ Counts here are small and tails far out, so that a sum of a few terms is both qu
 
 import math
 from collections.abc import Callable
+from statistics import NormalDist
 
 _NEGLIGIBLE = 1e-17
+_EXACT_UP_TO = 100
 
 
 def poisson_sf(count: int, mean: float) -> float:
@@ -63,8 +65,16 @@ def hypergeometric_sf(count: int, population: int, marked: int, drawn: int) -> f
 
 
 def poisson_interval(count: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the exact interval of a Poisson mean (Garwood), by bisection on the tail."""
+    """Return the exact interval of a Poisson mean (Garwood), by bisection on the tail.
+
+    Above a hundred it is Wilson and Hilferty's, which is then right to a thousandth.
+    """
     half = (1 - confidence) / 2
+    if count > _EXACT_UP_TO:
+        z = NormalDist().inv_cdf(1 - half)
+        above = count + 1
+        low = count * (1 - 1 / (9 * count) - z / (3 * math.sqrt(count))) ** 3
+        return low, above * (1 - 1 / (9 * above) + z / (3 * math.sqrt(above))) ** 3
     low = 0.0 if count == 0 else _solve(lambda mean: poisson_sf(count, mean) < half, 0.0, count + 10.0)
     high = _solve(lambda mean: poisson_sf(count + 1, mean) < 1 - half, 0.0, 2 * count + 40.0)
     return low, high
@@ -112,7 +122,7 @@ def _log_choose(n: int, k: int) -> float:
 
 def _solve(below: Callable[[float], bool], low: float, high: float) -> float:
     """Return where a monotone condition turns false."""
-    for _ in range(100):
+    for _ in range(60):
         middle = (low + high) / 2
         if below(middle):
             low = middle

@@ -1,8 +1,7 @@
 """A new agent decodes more: old counters are told, and records that it cannot decode."""
 
-from fsmend_proto.v1 import event_pb2
-
 from fsmend_collector.simulate.world import HOUR, MINUTE, START, World
+from fsmend_proto.v1 import event_pb2
 
 FAMILY = "negative"
 

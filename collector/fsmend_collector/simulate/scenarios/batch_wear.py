@@ -16,4 +16,4 @@ def build(world: World) -> None:
         at = world.rng.randrange(len(view.devices))
         time_ns = START + int(world.rng.triangular(0, 27, 20) * DAY)
         units.append(world.errors(view, at, "media", time_ns))
-    world.cause("label:delivery", delivery, units, window_seconds=2_332_800)
+    world.cause("label:delivery", delivery, units, window_seconds=2_332_800, aspect="media")

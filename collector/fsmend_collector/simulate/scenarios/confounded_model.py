@@ -22,4 +22,4 @@ def build(world: World) -> None:
         for at in world.rng.sample(range(len(view.devices)), world.rng.randint(1, 3)):
             units.append(world.errors(view, at, "media", START + DAY + world.rng.randrange(DAY)))
     same = frozenset({("model+firmware", "RARE-2 R1")})
-    world.cause("model", "RARE-2", units, same=same, window_seconds=86_400)
+    world.cause("model", "RARE-2", units, same=same, window_seconds=86_400, aspect="media")

@@ -25,4 +25,4 @@ def build(world: World) -> None:
     for view in world.rng.sample(hosts, world.rng.randint(8, 20)):
         for at in world.rng.sample(range(len(view.devices)), 3):
             units.append(world.errors(view, at, "io", START + HOUR + world.rng.randrange(10 * MINUTE)))
-    world.cause("rack", rack, units)
+    world.cause("rack", rack, units, aspect="media")

@@ -13,4 +13,4 @@ def build(world: World) -> None:
     units = []
     for view, at in world.rng.sample(disks, world.rng.randint(12, 30)):
         units.append(world.errors(view, at, "media", START + DAY + world.rng.randrange(DAY)))
-    world.cause("model+firmware", f"{model} {version}", units, window_seconds=86_400)
+    world.cause("model+firmware", f"{model} {version}", units, window_seconds=86_400, aspect="media")

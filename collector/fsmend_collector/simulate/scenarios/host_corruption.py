@@ -13,4 +13,4 @@ def build(world: World) -> None:
     hit = [world.error(view, at, "corrupt", START + HOUR + world.rng.randrange(6 * HOUR)) for at in disks]
     for at in disks:
         world.error(view, at, "corrupt", START + 8 * HOUR)
-    world.cause("host", view.agent_id, hit, window_seconds=21_600)
+    world.cause("host", view.agent_id, hit, window_seconds=21_600, aspect="corrupt")

@@ -15,4 +15,4 @@ def build(world: World) -> None:
         view = world.rng.choice(hosts)
         time_ns = START + int((world.rng.random() ** 0.5) * 27 * DAY)
         units.append(world.errors(view, world.rng.randrange(len(view.devices)), "health", time_ns))
-    world.cause("row", row, units, window_seconds=2_332_800)
+    world.cause("row", row, units, window_seconds=2_332_800, aspect="health")

@@ -15,4 +15,4 @@ def build(world: World) -> None:
         at = world.rng.randrange(len(view.devices))
         time_ns = START + DAY // 2 + world.rng.randrange(DAY)
         units.append(world.error(view, at, "corrupt", time_ns, function="xfs_buf_ioend_handle_error", line=1307))
-    world.cause("kernel", kernel, units, window_seconds=86_400)
+    world.cause("kernel", kernel, units, window_seconds=86_400, aspect="corrupt")

@@ -13,4 +13,4 @@ def build(world: World) -> None:
     units = []
     for view, at in world.rng.sample(disks, world.rng.randint(40, 80)):
         units.append(world.errors(view, at, "media", START + world.rng.randrange(13 * DAY)))
-    world.cause("model", model, units, window_seconds=1_209_600)
+    world.cause("model", model, units, window_seconds=1_209_600, aspect="media")

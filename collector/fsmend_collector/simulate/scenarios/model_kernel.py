@@ -13,4 +13,4 @@ def build(world: World) -> None:
     units = []
     for view, at in world.rng.sample(disks, min(len(disks), world.rng.randint(24, 50))):
         units.append(world.errors(view, at, "io", START + DAY // 2 + world.rng.randrange(DAY)))
-    world.cause("model+kernel", f"{model} on {kernel}", units, window_seconds=86_400)
+    world.cause("model+kernel", f"{model} on {kernel}", units, window_seconds=86_400, aspect="media")

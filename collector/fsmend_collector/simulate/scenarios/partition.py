@@ -12,4 +12,4 @@ def build(world: World) -> None:
     units = []
     for view in world.fleet.members("row", row):
         units.append(world.vanish(view, START + HOUR, START + HOUR + 20 * MINUTE + world.rng.randrange(MINUTE)))
-    world.cause("row", row, units, window_seconds=300)
+    world.cause("row", row, units, window_seconds=300, aspect="silent")

@@ -1,6 +1,6 @@
 """A kernel is rolled out in waves: hosts reboot, each back within minutes."""
 
-from fsmend_collector.simulate.world import HOUR, MINUTE, START, SECOND, World
+from fsmend_collector.simulate.world import HOUR, MINUTE, SECOND, START, World
 
 FAMILY = "negative"
 

@@ -12,4 +12,4 @@ def build(world: World) -> None:
     for view in world.rng.sample(world.fleet.views, 250):
         at = world.rng.randrange(len(view.devices))
         units.append(world.error(view, at, "health", START + HOUR + world.rng.randrange(5 * MINUTE)))
-    world.cause("fleet", "all", units, window_seconds=300)
+    world.cause("fleet", "all", units, window_seconds=300, aspect="health")

@@ -26,4 +26,4 @@ def build(world: World) -> None:
                 filesystem_uuid=uuid, filesystem_type="nfs", filesystem_device="filer7:/export", device_id="", device_name="",
             )  # fmt: skip
         units.append((view.agent_id, uuid))
-    world.cause("target", "filer7", units)
+    world.cause("target", "filer7", units, aspect="media")

@@ -11,4 +11,4 @@ def build(world: World) -> None:
     for view in world.rng.sample(world.fleet.views, len(world.fleet.views) * 3 // 10):
         at = world.rng.randrange(len(view.devices))
         units.append(world.error(view, at, "corrupt", START + HOUR + world.rng.randrange(10 * MINUTE)))
-    world.cause("fleet", "all", units)
+    world.cause("fleet", "all", units, aspect="corrupt")

@@ -12,11 +12,10 @@ def build(world: World) -> None:
     racks = world.fleet.values("rack")
     rack = world.rng.choice(racks)
     hosts = world.fleet.members("rack", rack)
-    for view in hosts:
-        dice = world.rng.random()
-        if dice < 0.08:
-            world.relabel(view, rack="")
-        elif dice < 0.12:
-            world.relabel(view, rack=world.rng.choice(racks))
+    for at, view in enumerate(world.rng.sample(hosts, 2)):
+        world.relabel(view, rack=world.rng.choice(racks) if at == 0 else "")
     units = lose_power(world, hosts, START + HOUR)
+    for view in hosts:
+        if view.agent_id in world.views:  # by what the labels say it fails alone
+            world.cause("host", view.agent_id, [one for one in units if one[0] == view.agent_id], optional=True)
     world.cause("rack", rack, units)
