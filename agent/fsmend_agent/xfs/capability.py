@@ -1,7 +1,6 @@
 """Say whether the metadata of a mounted XFS could be checked or repaired here, without changing anything."""
 
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 from fsmend_agent.filesystems import open_mounted
@@ -63,4 +62,4 @@ def _limits(features: int) -> list[str]:
 
 def _limits_of_program() -> list[str]:
     """Say what cannot be done without xfs_scrub(8)."""
-    return [] if shutil.which(whole.PROGRAM) else ["pieces only: xfs_scrub(8) is not installed"]
+    return [] if os.access(whole.PROGRAM, os.X_OK) else ["pieces only: xfs_scrub(8) is not installed"]
