@@ -61,6 +61,14 @@ class Xfs:
             f"for _ in 1 2 3 4 5 6 7 8; do umount {MOUNT} && break || sleep 0.5; done; ! mountpoint -q {MOUNT}"
         )
 
+    def release(self):
+        """Leave the disk to the next test, whatever became of this one: a command may still hold it for a while."""
+        self.host.machine.run(
+            "/bin/sh",
+            "-c",
+            f"umount {ASIDE}; for i in $(seq 60); do umount {MOUNT} && break || mountpoint -q {MOUNT} || break; sleep 0.5; done",
+        )
+
     def problems(self):
         """Return what xfs_repair says of the unmounted filesystem; empty when it is clean."""
         self.exchange("off")

@@ -2,9 +2,10 @@
 
 import pytest
 from vm.faults import FAULTS, INODE
-from vm.filesystem import MOUNT, Xfs
+from vm.filesystem import Xfs
 from vm.fleet import wait_for
 
+from fsmend_agent.kernel.xfs_health import ScrubType
 from fsmend_proto.v1 import command_pb2, event_pb2, incident_pb2
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
@@ -15,8 +16,7 @@ SECONDS = 180
 def xfs(host):
     made = Xfs(host)
     yield made
-    if host.machine.run("mountpoint", "-q", MOUNT).status == 0:
-        host.machine.run("umount", "-l", MOUNT)
+    made.release()
 
 
 def meet(host, collector, xfs, fault):
@@ -45,9 +45,10 @@ def resolved(collector, uuid):
     return incident if incident and incident.state == incident_pb2.INCIDENT_STATE_RESOLVED else None
 
 
-def seconds_to_heal(collector, uuid, incident):
-    """Return the time from the kernel's first notice to "resolved" in the collector."""
-    return (incident.resolved_ns - corruption(collector, uuid)[0].event.clocks.wall_ns) / 1e9
+def seconds_to_heal(collector, uuid, incident, view):
+    """Return the time from the kernel's first notice until the collector has both: resolved, and verified healed."""
+    healed_ns = max(incident.resolved_ns, view.updated_ns)
+    return (healed_ns - corruption(collector, uuid)[0].event.clocks.wall_ns) / 1e9
 
 
 @pytest.mark.parametrize("fault", [pytest.param(fault, id=fault.name) for fault in FAULTS])
@@ -69,10 +70,41 @@ def test_a_fault_is_found_reported_mended_and_verified(fault, host, collector, x
     repairs = collector.commands_of(uuid, "repair_xfs")
     assert {view.command.ordered_by for view in repairs} == {"policy"}
     (view,) = repairs
+    view = collector.end_of(view.command.id)
     items = view.command.repair_xfs.items
     assert fault.scrub_type in {item.type for item in items}
     assert view.last_update.result.verdict == command_pb2.VERDICT_HEALED, view
     assert list(view.last_update.result.after.sick) == []
     xfs.unmount()
     assert xfs.problems() == ""
-    report.add(fault, "repaired online", len(items), seconds_to_heal(collector, uuid, incident))
+    report.add(fault, "repaired online", len(items), seconds_to_heal(collector, uuid, incident, view))
+
+
+@pytest.mark.parametrize(
+    "fault", [pytest.param(one, id=one.name) for one in FAULTS if one.scrub_type != ScrubType.RMAPBT]
+)
+def test_without_rmapbt_offline_is_needed_and_nothing_changes(fault, host, collector, xfs, report):
+    uuid = xfs.make("-m rmapbt=0,reflink=1")
+    fault.damage(xfs)
+    before = xfs.problems()
+    assert before
+    xfs.mount(exchange=False)
+    wait_for(lambda: collector.filesystem(uuid), 60, host.log_end)
+
+    meet(host, collector, xfs, fault)
+
+    repair = wait_for(lambda: collector.commands_of(uuid, "repair_xfs"), SECONDS, lambda: story(host, collector, uuid))[
+        0
+    ]
+    view = collector.end_of(repair.command.id)
+    xfs.unmount()
+    after = xfs.problems()
+    if fault.without_rmapbt:
+        assert view.last_update.result.verdict == command_pb2.VERDICT_HEALED, view
+        assert after == ""
+        report.add_without_rmapbt(fault, "repaired online")
+        return
+    assert view.last_update.result.verdict == command_pb2.VERDICT_OFFLINE_NEEDED, view
+    assert "made without rmapbt" in view.last_update.message
+    assert after == before
+    report.add_without_rmapbt(fault, "offline needed")

@@ -17,8 +17,7 @@ def xfs(host, collector):
     made.mount()
     wait_for(lambda: can_repair(collector, made.uuid), 60)
     yield made
-    if host.machine.run("mountpoint", "-q", MOUNT).status == 0:
-        host.machine.run("umount", "-l", MOUNT)
+    made.release()
 
 
 def can_repair(collector, uuid):
