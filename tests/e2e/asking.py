@@ -5,11 +5,12 @@ import time
 SECONDS = 30.0
 
 
-def until(look, seconds=SECONDS):
-    """Return the first true answer of `look`; fail with the last one when time is up."""
+def until(look, seconds=SECONDS, otherwise=str):
+    """Return the first true answer of `look`; fail with the last one, and what `otherwise` tells, when time is up."""
     deadline = time.monotonic() + seconds
     while not (answer := look()):
-        assert time.monotonic() < deadline, f"not within {seconds} s; the last answer was {answer!r}"
+        late = time.monotonic() > deadline
+        assert not late, f"not within {seconds} s; the last answer was {answer!r}\n{otherwise()}"
         time.sleep(0.2)
     return answer
 

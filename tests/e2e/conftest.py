@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from stage.loops import MIB, loop, missing_tools, mounted, run
 from stage.processes import Stage
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 from e2e.asking import events_of, incidents_of, standing, until
+
 from stage.loops import MIB, loop, mounted, run
 
 pytestmark = pytest.mark.kernel

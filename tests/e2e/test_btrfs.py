@@ -2,6 +2,7 @@
 
 import pytest
 from e2e.asking import incidents_of, until
+
 from stage.loops import btrfs_mirror, read_through
 
 pytestmark = pytest.mark.kernel

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from e2e.asking import events_of, until
+
 from stage.loops import MIB, loop, run
 
 pytestmark = pytest.mark.kernel

@@ -10,10 +10,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from stage.processes import Stage
 
 from fsmend_agent.spool import Spool
 from fsmend_proto.v1 import record_pb2
+from stage.processes import Stage
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(900)]
 

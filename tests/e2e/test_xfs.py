@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 from e2e.asking import events_of, incidents_of, until
+
 from stage.loops import MIB, loop, mounted, overwrite, run
 
 pytestmark = pytest.mark.kernel
