@@ -115,8 +115,11 @@ class Recovery:
 
     def _read(self, window: Segment, ledger: Ledger) -> Segment | None:
         """Scan a file; one with holes is written anew, with Gaps in them."""
+        head = read_bounded(window.path, SEGMENT_HEADER.size)
+        if len(head) < SEGMENT_HEADER.size:
+            return None  # the end came while the file was begun: a record was never written behind its header
         try:
-            SegmentHeader.decode(read_bounded(window.path, SEGMENT_HEADER.size))
+            SegmentHeader.decode(head)
         except SpoolError as error:  # the name says the same, and every frame has a checksum of its own
             self._damage.append(f"{window.path.name}: {error}")
         segment = Segment(window.path, window.epoch, window.first, window.first - 1, window.shift)

@@ -62,6 +62,17 @@ def test_a_damaged_segment_header_costs_nothing(bench):
     assert spool.damage
 
 
+@pytest.mark.parametrize("kept_bytes", [0, 1, SEGMENT_HEADER.size - 1])
+def test_a_segment_whose_header_was_not_finished_is_no_damage(bench, kept_bytes):
+    last = filled(bench)[-1]
+    begun = last.with_name(f"{last.name.split('.')[0]}.{161:016d}.segment")
+    begun.write_bytes(last.read_bytes()[:kept_bytes])
+    spool = bench.open()
+    assert messages(drain(spool)) == list(range(1, 161))
+    assert not spool.damage
+    assert spool.append([event("161")]) == range(161, 162)
+
+
 @pytest.mark.parametrize("content", [None, b"", b"00000000 {}", b"\xff" * 100])
 def test_a_lost_ledger_means_a_new_epoch_with_all_records(bench, content):
     filled(bench)
