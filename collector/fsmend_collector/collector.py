@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from fsmend_collector.addresses import join_address, split_address
 from fsmend_collector.config import Config
 from fsmend_collector.diagnose import Diagnose
+from fsmend_collector.diagnose.scheduling import Background
 from fsmend_collector.dispatch import Dispatch
 from fsmend_collector.errors import CollectorError, StoreUnusable
 from fsmend_collector.feed import Feed
@@ -80,6 +81,7 @@ class Collector:
         self.ingest = Ingest(self.store, self.feed)
         self.diagnose = Diagnose(self.store, self.feed, self.dispatch, self.presence, config)
         await self.diagnose.restore()
+        self.background = Background(self.store, self.dispatch, self.presence, config.calendar)
         self._renew_server_certificate()
         self.servers = self._make_servers(ServerCertificate(self.authority))
         await self.servers.start()
@@ -143,6 +145,7 @@ class Collector:
             group.create_task(self.diagnose.run())
             group.create_task(every(1.0, self.dispatch.expire))
             group.create_task(every(10.0, self._note_presence))
+            group.create_task(every(60.0, self.background.look))
             group.create_task(every(3600.0, self._look_at_certificate))
             group.create_task(every(600.0, self._forget))
             if (seconds := watchdog_seconds()) > 0:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fsmend_collector.addresses import problem_of_address, problem_of_name
+from fsmend_collector.background import CalendarConfig, read_calendar_config
 from fsmend_collector.diagnosis import DiagnosisConfig, read_config
 from fsmend_collector.errors import ConfigError
 from fsmend_collector.policy import PolicyConfig, read_policy_config
@@ -74,6 +75,7 @@ class Config:
     certificates: CertificatesConfig = field(default_factory=CertificatesConfig)
     diagnosis: DiagnosisConfig = field(default_factory=DiagnosisConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
+    calendar: CalendarConfig = field(default_factory=CalendarConfig)
 
     @property
     def store_url(self) -> str:
@@ -87,7 +89,7 @@ class Config:
 
 
 _SECTIONS: Mapping[str, Any] = {"store": StoreConfig, "sessions": SessionsConfig, "certificates": CertificatesConfig}
-_ELSEWHERE = ("diagnosis", "policy")
+_ELSEWHERE = ("diagnosis", "policy", "calendar")
 
 
 def load_config(path: Path) -> Config:
@@ -123,6 +125,8 @@ def parse_config(raw: Mapping[str, Any]) -> tuple[Config, list[str]]:
     values["diagnosis"], found = read_config(_table(raw, "diagnosis", problems))
     problems.extend(found)
     values["policy"], found = read_policy_config(_table(raw, "policy", problems))
+    problems.extend(found)
+    values["calendar"], found = read_calendar_config(_table(raw, "calendar", problems))
     problems.extend(found)
     config = Config(**values)
     problems.extend(_cross_checks(config))

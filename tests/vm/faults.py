@@ -78,6 +78,12 @@ def free_counter(xfs):
     xfs.set("sb 0", f"write -d fdblocks {blocks - 1000}")
 
 
+def group_counter(xfs):
+    """Be wrong by one: less than the longest extent would be refused at the mount."""
+    blocks = int(xfs.db(f"agf {GROUP}", "print freeblks").split()[-1])
+    xfs.set(f"agf {GROUP}", f"write -d freeblks {blocks - 1}")
+
+
 _ALLOCATE = f"head -c 262144 /dev/zero >{MOUNT}/d{GROUP}/new; sync {MOUNT}/d{GROUP}/new"
 _S = ScrubType
 
@@ -121,7 +127,7 @@ FAULTS = (
         _S.REFCNTBT,
         AG,
     ),
-    Fault("group header (AGF), a counter", field(f"agf {GROUP}", "write -d freeblks 20000"), _S.AGF, AG),
+    Fault("group header (AGF), a counter", group_counter, _S.AGF, AG),
     Fault("free list (AGFL), an entry", field(f"agfl {GROUP}", "write -d bno[2] 100"), _S.AGFL, AG),
     Fault("inode header (AGI), a counter", field(f"agi {GROUP}", "write -d freecount 3"), _S.AGI, AG),
     Fault(

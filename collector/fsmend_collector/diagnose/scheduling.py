@@ -1,0 +1,101 @@
+"""Carry out the calendar of background scrubs: read who could, ask the pure part, order and cancel."""
+
+import json
+import logging
+import time
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from fsmend_collector.background import ORDERED_BY, CalendarConfig, Candidate, PastScrub, due, overdue
+from fsmend_collector.commands import OPEN_STATES
+from fsmend_collector.dispatch import Dispatch
+from fsmend_collector.errors import CommandRefused
+from fsmend_collector.fleet import Presence
+from fsmend_collector.store.engine import Store
+from fsmend_collector.store.schema import commands, hosts
+from fsmend_proto.v1 import command_pb2, inventory_pb2
+
+log = logging.getLogger(__name__)
+
+_ACTION = "action."
+
+
+class Background:
+    """The calendar over the store. Without rules it reads nothing."""
+
+    def __init__(self, store: Store, dispatch: Dispatch, presence: Presence, config: CalendarConfig) -> None:
+        self._store = store
+        self._dispatch = dispatch
+        self._presence = presence
+        self._config = config
+
+    async def look(self) -> None:
+        """Order what is due, and cancel what runs past its window.
+
+        Raises:
+            StoreError: the store does not answer; the next look comes all the same.
+        """
+        if not self._config.rules:
+            return
+        connected = frozenset(self._presence.connected_ids())
+        candidates, past, busy = await self._store.read(situation, connected)
+        now_ns = time.time_ns()
+        for command_id in overdue(candidates, past, self._config, now_ns):
+            await self._cancel(command_id)
+        for order in due(candidates, past, busy, self._config, now_ns):
+            try:
+                await self._dispatch.create(order.command, order.agent_id, ORDERED_BY)
+            except CommandRefused as error:
+                log.warning("the calendar's command for agent %s was not queued: %s", order.agent_id, error)
+
+    async def _cancel(self, command_id: str) -> None:
+        """Stop a command whose window has closed; it may have ended meanwhile."""
+        try:
+            await self._dispatch.cancel(command_id, "its window has closed", ORDERED_BY)
+        except CommandRefused as error:
+            log.info("the calendar's command %s was not cancelled: %s", command_id, error)
+
+
+def situation(
+    connection: Connection, connected: frozenset[str]
+) -> tuple[list[Candidate], list[PastScrub], set[tuple[str, str]]]:
+    """Return the filesystems of connected hosts, the calendar's commands, and where any command is not over."""
+    rows = connection.execute(select(hosts.c.agent_id, hosts.c.labels, hosts.c.inventory))
+    candidates = [one for row in rows if row.agent_id in connected for one in _candidates(row)]
+    ordered = connection.execute(select(commands).where(commands.c.ordered_by == ORDERED_BY))
+    past = [_past(row) for row in ordered]
+    columns = (commands.c.agent_id, commands.c.filesystem_uuid)
+    unfinished = connection.execute(select(*columns).where(commands.c.state.in_(OPEN_STATES)))
+    return candidates, past, {(row.agent_id, row.filesystem_uuid) for row in unfinished}
+
+
+def _candidates(row: Any) -> list[Candidate]:
+    """Return what of one host could be checked; what has no identity cannot be named by a command."""
+    inventory = inventory_pb2.Inventory.FromString(row.inventory)
+    labels = json.loads(row.labels or "{}")
+    return [
+        Candidate(row.agent_id, labels, one.ref.uuid, one.ref.type, _actions(one))
+        for one in inventory.filesystems
+        if one.ref.uuid
+    ]
+
+
+def _actions(filesystem: inventory_pb2.Filesystem) -> frozenset[str]:
+    return frozenset(
+        one.name.removeprefix(_ACTION)
+        for one in filesystem.capabilities
+        if one.available and one.name.startswith(_ACTION)
+    )
+
+
+def _past(row: Any) -> PastScrub:
+    last = command_pb2.CommandUpdate.FromString(row.last_update or b"")
+    return PastScrub(
+        command_id=row.id,
+        key=(row.agent_id, row.filesystem_uuid),
+        state=row.state,
+        ordered_ns=row.created_ns,
+        ended_ns=row.finished_ns,
+        unfinished=tuple((one.devid, one.last_physical) for one in last.result.scrubs if one.errno),
+    )

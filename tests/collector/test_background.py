@@ -1,0 +1,162 @@
+"""The calendar orders what waited longest, in its window, on its share of the hosts, and goes on where it stopped."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fsmend_collector.background import (
+    DAY_NS,
+    CalendarConfig,
+    CalendarRule,
+    Candidate,
+    PastScrub,
+    due,
+    overdue,
+    read_calendar_config,
+)
+from fsmend_proto.v1 import command_pb2 as pb
+
+NOON = 20_000 * DAY_NS + DAY_NS // 2
+HOUR = DAY_NS // 24
+ALL = frozenset({"scrub_xfs", "repair_xfs", "scrub_btrfs"})
+DONE, RUNNING = pb.COMMAND_STATE_SUCCEEDED, pb.COMMAND_STATE_RUNNING
+
+
+def host(number, kind="xfs", actions=ALL, **labels):
+    return Candidate(f"a{number}", labels, f"u{number}", kind, actions)
+
+
+def past(number, days_ago=40.0, state=DONE, unfinished=()):
+    ended = int(NOON - days_ago * DAY_NS)
+    return PastScrub(
+        f"c{number}-{days_ago}",
+        (f"a{number}", f"u{number}"),
+        state,
+        ended - HOUR,
+        0 if state == RUNNING else ended,
+        unfinished,
+    )
+
+
+def ordered(candidates, earlier=(), busy=(), now_ns=NOON, **rule):
+    config = CalendarConfig((CalendarRule(**rule),))
+    return due(candidates, earlier, busy, config, now_ns)
+
+
+def agents(orders):
+    return [one.agent_id for one in orders]
+
+
+def test_without_rules_nothing_is_ordered():
+    assert due([host(1)], [], [], CalendarConfig(), NOON) == []
+
+
+def test_a_filesystem_that_was_never_checked_is_due():
+    (order,) = ordered([host(1)])
+    assert order.command.WhichOneof("action") == "scrub_xfs"
+    assert order.command.action_class == pb.ACTION_CLASS_CHECK
+    assert order.command.ordered_by == "calendar"
+
+
+@pytest.mark.parametrize(("days_ago", "is_due"), [(29.9, False), (30.1, True)])
+def test_one_that_was_checked_is_due_after_the_interval(days_ago, is_due):
+    assert bool(ordered([host(1)], [past(1, days_ago)])) is is_due
+
+
+@pytest.mark.parametrize(("hour", "is_open"), [(0, False), (1, True), (4, True), (5, False)])
+def test_nothing_is_ordered_outside_of_the_window(hour, is_open):
+    midnight = NOON - 12 * HOUR
+    assert bool(ordered([host(1)], now_ns=midnight + hour * HOUR, window=(60, 300))) is is_open
+
+
+@pytest.mark.parametrize(("hour", "is_open"), [(23, True), (1, True), (12, False)])
+def test_a_window_may_cross_midnight(hour, is_open):
+    assert CalendarRule(window=(1_320, 120)).is_open(NOON - 12 * HOUR + hour * HOUR) is is_open
+
+
+def test_only_a_share_of_the_hosts_checks_at_once_and_the_longest_wait_goes_first():
+    hosts = [host(number) for number in range(40)]
+    earlier = [past(number, 31 + number) for number in range(40)]
+    assert agents(ordered(hosts, earlier, share_percent=5)) == ["a39", "a38"]
+    running = [PastScrub("r", ("a7", "u7"), RUNNING, NOON - HOUR)]
+    assert agents(ordered(hosts, earlier + running, share_percent=5)) == ["a39"]
+
+
+def test_a_host_checks_one_filesystem_at_a_time():
+    both = [Candidate("a1", {}, uuid, "xfs", ALL) for uuid in ("u1", "u2")]
+    assert len(ordered(both, share_percent=100)) == 1
+
+
+def test_a_filesystem_with_another_command_is_left_alone():
+    assert ordered([host(1)], busy={("a1", "u1")}) == []
+
+
+def test_a_host_that_cannot_is_left_alone():
+    assert ordered([host(1, actions=frozenset())]) == []
+
+
+def test_a_rule_is_for_the_hosts_with_its_labels():
+    assert agents(ordered([host(1, rack="r1"), host(2, rack="r2")], labels={"rack": "r2"})) == ["a2"]
+
+
+def test_a_rule_may_repair():
+    (order,) = ordered([host(1)], repair=True)
+    assert (order.command.WhichOneof("action"), order.command.action_class) == ("repair_xfs", pb.ACTION_CLASS_REPAIR)
+    (order,) = ordered([host(1, "btrfs")])
+    assert order.command.scrub_btrfs.read_only
+
+
+def test_an_interrupted_btrfs_scrub_goes_on_where_it_stopped():
+    (order,) = ordered([host(1, "btrfs")], [past(1, 1, pb.COMMAND_STATE_CANCELLED, ((2, 4096),))])
+    assert (list(order.command.scrub_btrfs.devids), order.command.scrub_btrfs.start_byte) == ([2], 4096)
+
+
+def test_what_failed_is_tried_again_an_hour_later():
+    assert ordered([host(1)], [past(1, 0.01, pb.COMMAND_STATE_REFUSED)]) == []
+    assert ordered([host(1)], [past(1, 0.05, pb.COMMAND_STATE_REFUSED)])
+
+
+def test_what_runs_past_its_window_is_stopped():
+    config = CalendarConfig((CalendarRule(window=(60, 300)),))
+    running = PastScrub("c1", ("a1", "u1"), RUNNING, NOON - HOUR)
+    assert overdue([host(1)], [running, past(2)], config, NOON) == ["c1"]
+    assert overdue([host(1)], [running], config, NOON - 9 * HOUR) == []
+
+
+def test_the_same_order_has_the_same_id():
+    first, again = ordered([host(1)]), ordered([host(1)], now_ns=NOON + 60)
+    assert first[0].command.id == again[0].command.id
+    assert ordered([host(1)], [past(1)])[0].command.id != first[0].command.id
+
+
+HOSTS = st.lists(st.builds(host, st.integers(0, 9), st.sampled_from(["xfs", "btrfs", "ext4"])), max_size=12)
+PAST = st.lists(
+    st.builds(past, st.integers(0, 9), st.floats(0, 60), st.sampled_from([DONE, RUNNING, pb.COMMAND_STATE_FAILED])),
+    max_size=12,
+)
+
+
+@given(HOSTS, PAST, st.integers(1, 100))
+def test_never_more_hosts_at_once_than_the_share(candidates, earlier, share):
+    orders = ordered(candidates, earlier, share_percent=share)
+    hosts = {one.agent_id for one in candidates if one.type != "ext4"}
+    assert len(orders) <= max(1, len(hosts) * share // 100)
+    assert len(agents(orders)) == len(set(agents(orders)))
+
+
+def test_the_calendar_is_read_with_every_problem():
+    row = {"labels": {"rack": "r1"}, "interval_days": 7, "window": "22:00-02:30", "share_percent": 2, "repair": True}
+    config, problems = read_calendar_config({"rules": [row]})
+    assert problems == []
+    assert config.rules == (CalendarRule({"rack": "r1"}, ("btrfs", "xfs"), 7, (1_320, 150), 2, repair=True),)
+    bad = {
+        "labels": [],
+        "types": ["ext4"],
+        "interval_days": 0,
+        "window": "5-6",
+        "share_percent": 101,
+        "repair": 1,
+        "x": 1,
+    }
+    assert len(read_calendar_config({"rules": [bad], "y": 1})[1]) == 8
+    assert len(read_calendar_config({"rules": 3})[1]) == 1
