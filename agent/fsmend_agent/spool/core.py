@@ -204,7 +204,7 @@ class SpoolCore:
         try:
             for segment in self._segments:
                 if segment.directory == fallback:
-                    frames = segment.frames()
+                    frames = segment.whole(clocks)
                     self._swap(segment, rewrite([segment], frames, primary, self._ledger.epoch, clocks))
             self._ledger.write(primary)
         except OSError as error:

@@ -99,7 +99,7 @@ class Eviction:
         chosen: Callable[[Frame], bool],
         reason: "record_pb2.GapReason.ValueType",
     ) -> None:
-        frames = (frame for segment in run for frame in segment.frames())
+        frames = (frame for segment in run for frame in segment.whole(self._clocks))
         new = rewrite(run, evict(frames, chosen, reason, self._clocks), self._storage, self._epoch, self._clocks)
         at = self.segments.index(run[0])
         self.segments[at : at + len(run)] = [new]

@@ -6,7 +6,7 @@ unlinked; between two such moments acknowledgements live in memory only, and a c
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -58,16 +58,21 @@ class Ledger:
         """Return the ledger of a spool that begins."""
         return cls(uuid.uuid4().hex)
 
-    def successor(self, next_sequence: int) -> "Ledger":
-        """Return the ledger of a new epoch, in which what is not acknowledged goes on from sequence 1."""
+    def successor(self, next_sequence: int, kept: Collection[str]) -> "Ledger":
+        """Return the ledger of a new epoch, in which what is not acknowledged goes on from sequence 1.
+
+        Args:
+            next_sequence: of the epoch that ends.
+            kept: epochs of which there are files; others have nothing to carry, and must not add up here.
+        """
         shift = self.durable_through
         first, last = shift + 1, next_sequence - 1
         carried = [
             replace(one, first=max(one.first, first + one.shift), shift=one.shift + shift)
             for one in self.carried
-            if one.last - one.shift >= first
+            if one.last - one.shift >= first and one.epoch in kept
         ]
-        if first <= last:
+        if first <= last and self.epoch in kept:
             carried.append(Carried(self.epoch, first, last, shift))
         retired = self._retired_without(carried, self.epoch)
         return replace(Ledger.fresh(), carried=tuple(carried), retired=retired)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from fsmend_agent.spool.files import read_bounded, remove, replace_file, sync_directory, write_all
 from fsmend_agent.spool.frame import SEGMENT_HEADER, Damage, Frame, SegmentHeader, encode, scan, seed_of
-from fsmend_agent.spool.gaps import as_now
+from fsmend_agent.spool.gaps import as_now, fill_holes
+from fsmend_proto.v1.event_pb2 import Clocks
 
 # What recovery is ready to read at once: honest segments close long before.
 MAX_SEGMENT_BYTES = 64 << 20
@@ -75,6 +76,10 @@ class Segment:
     def frames(self) -> list[Frame]:
         """Return the sound frames."""
         return [item for item in self.scan() if isinstance(item, Frame)]
+
+    def whole(self, clocks: Clocks) -> list[Frame]:
+        """Return the sound frames with a Gap in the place of every damaged one: what takes this segment's place."""
+        return list(fill_holes(self.frames(), self.first, self.last, clocks))
 
 
 class SegmentWriter:

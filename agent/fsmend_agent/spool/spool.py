@@ -19,7 +19,7 @@ from fsmend_agent.event import Clock
 from fsmend_agent.spool.core import SpoolCore
 from fsmend_agent.spool.eviction import rewrite
 from fsmend_agent.spool.files import remove
-from fsmend_agent.spool.gaps import fill_holes, rejected
+from fsmend_agent.spool.gaps import rejected
 from fsmend_agent.spool.limits import SpoolLimits
 from fsmend_agent.spool.reader import UnreadableSegment
 from fsmend_agent.spool.storage import Storage, StorageChange
@@ -176,7 +176,7 @@ class Spool(SpoolCore):
                 raise ProtocolError(f"sequence {sequence} was rejected, and it is not in the spool")
             self._close_writer()
             clocks = self._clocks()
-            frames = list(fill_holes(segment.frames(), segment.first, segment.last, clocks))
+            frames = segment.whole(clocks)
             for index, frame in enumerate(frames):
                 if frame.first <= sequence <= frame.last:
                     self._quarantine.keep(epoch, sequence, frame.payload)
@@ -191,7 +191,7 @@ class Spool(SpoolCore):
         """
         with self._mutex, self._reading:
             self._close_writer()
-            ledger = self._ledger.successor(self._next)
+            ledger = self._ledger.successor(self._next, {one.epoch for one in self._segments})
             ledger.write(self._storage.current)
             self._reader.close()
             self._renumber_from(ledger)

@@ -114,3 +114,16 @@ def test_acknowledging_into_a_gap_is_fine(bench):
     spool.new_epoch()
     first = drain(bench.open())[0]
     assert (first.sequence, first.gap.from_sequence) == (1, 1)
+
+
+def test_a_damaged_record_at_the_end_of_a_segment_leaves_a_gap_when_its_neighbours_go(bench):
+    spool = bench.open()
+    fill(spool, [WARNING], 200)
+    segment = spool._segments[1]
+    content = bytearray(segment.path.read_bytes())
+    content[-1] ^= 1
+    segment.path.write_bytes(content)
+    spool._close_writer()
+    fill(spool, [ERROR], 2000)
+    (gap,) = [record.gap for record in drain(spool) if record.sequence <= segment.last <= record.gap.to_sequence]
+    assert not gap.lost_is_exact

@@ -179,6 +179,18 @@ def test_epochs_may_follow_each_other_without_loss(bench):
     assert messages == ["1.1", "1.2", "2.0", "2.1", "2.2", "3.0", "3.1", "3.2", "4.0", "4.1", "4.2"]
 
 
+def test_epochs_that_hold_nothing_of_their_own_do_not_add_up(bench):
+    spool = bench.open()
+    spool.append([event("kept")])
+    for _ in range(100):
+        spool.new_epoch()
+    assert (bench.root / "spool/ledger").stat().st_size < 4096
+    spool.append([event("new")])
+    for now in (spool, bench.open()):
+        assert [record.event.message for record in drain(now)] == ["kept", "new"]
+    assert not bench.spool.damage
+
+
 def test_a_record_too_large_for_the_wire_becomes_a_gap(bench):
     spool = bench.open()
     assert spool.append([event("x" * (4 << 20), count=2)]) == range(1, 2)
