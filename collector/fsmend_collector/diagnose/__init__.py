@@ -100,13 +100,13 @@ class Diagnose:
     async def _step(self) -> None:
         """Take everything that is new."""
         while True:
-            begun = time.monotonic()
+            begun, newest = time.monotonic(), self._feed.last_record_id
             more = await self._store.read(self._take, time.time_ns())
             await self._write()
             if not more:
                 break
             # Agents' spools must drain first: in a storm diagnosis takes a fifth of the interpreter, and catches up.
-            busy = self._store.writer.state.queued > 0
+            busy = self._store.writer.state.queued > 0 or self._feed.last_record_id > newest
             await asyncio.sleep(YIELD_FACTOR * (time.monotonic() - begun) if busy else 0)
         if time.monotonic() - self._policy_seconds >= POLICY_SECONDS:
             self._policy_seconds = time.monotonic()
