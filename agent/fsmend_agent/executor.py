@@ -62,6 +62,7 @@ class Executor:
         sink: takes every update, on the event loop's thread; never blocks, never raises. What it returns is done when
             the update is durable; only then the journal calls a final update reported. None: it is so at once.
         device_ids: the identities of the devices that a filesystem lies on.
+        acted: called when a check or more has ended on a filesystem: what is known of its health may be old.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Executor:
         clock: "Clock",
         sink: Callable[[pb.CommandUpdate], Awaitable[None] | None],
         device_ids: "Callable[[MountedFilesystem], Collection[str]]" = lambda _filesystem: (),
+        acted: "Callable[[MountedFilesystem], None]" = lambda _filesystem: None,
     ) -> None:
         self._actions = actions
         self._policy = policy
@@ -81,6 +83,7 @@ class Executor:
         self._clock = clock
         self._sink = sink
         self._device_ids = device_ids
+        self._acted = acted
         self._jobs: dict[str, Job] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = 0
@@ -180,7 +183,7 @@ class Executor:
     async def _handle(self, job: Job) -> None:
         """See a new command to its end."""
         command = job.command
-        entry = Entry(command.id, _digest(command), command.WhichOneof("action") or "", wall_ns=self._wall_ns())
+        entry = Entry(command.id, _digest(command), command.WhichOneof("action") or "", wall_ns=self._clock.now().wall_ns)
         try:
             try:
                 admitted = await self._admit(job, entry)
@@ -261,6 +264,8 @@ class Executor:
             message = "it does not stop: the kernel holds it. The filesystem stays reserved until it does"
             await self._end(job, pb.CommandUpdate(state=pb.COMMAND_STATE_TIMED_OUT, message=message))
         update = await running
+        if admitted.filesystem is not None and admitted.action_class > pb.ACTION_CLASS_OBSERVE:
+            self._acted(admitted.filesystem)
         if update.state == pb.COMMAND_STATE_CANCELLED and job.cancel_reason:
             update.message = f"{job.cancel_reason}; {update.message}"
         return update
@@ -337,10 +342,6 @@ class Executor:
         update.command_id = command_id
         update.clocks.CopyFrom(self._clock.now())
         return update
-
-    def _wall_ns(self) -> int:
-        """Return the host's wall clock."""
-        return self._clock.now().wall_ns
 
 
 def in_thread(function: Callable[[], T]) -> "asyncio.Future[T]":
