@@ -77,6 +77,7 @@ class Sense:
             self._clock,
             self.outbox.command_update,
             self._device_ids,
+            self._acted,
         )
         self._seam = SeamServer(
             self._spool,
@@ -158,6 +159,11 @@ class Sense:
             for source in self._sources:
                 if source.name != event.source:
                     source.poke(event.filesystem.uuid)
+
+    def _acted(self, filesystem: MountedFilesystem) -> None:
+        """Let the sources that poll look at what a command has checked or changed."""
+        for source in self._sources:
+            source.poke(filesystem.uuid)
 
     def _collect(self, filesystems: tuple[MountedFilesystem, ...]) -> Any:
         return inventory.collect(filesystems, self._clock.now(), labels=self.config.labels)
