@@ -18,7 +18,7 @@ from fsmend_agent import signature
 from fsmend_agent.admission import Admitted, Filesystems, Situation, admit, well_formed_id
 from fsmend_agent.errors import ActionRefused
 from fsmend_agent.execution import Execution
-from fsmend_agent.journal import Entry, Journal, Step
+from fsmend_agent.journal import Entry, Journal, Step, orphaned
 from fsmend_agent.policy import Policy
 from fsmend_proto.v1 import command_pb2 as pb
 
@@ -135,19 +135,27 @@ class Executor:
             log.error("a command was left open", exc_info=error)
 
     def cancel(self, command: pb.CancelCommand) -> None:
-        """Ask a command in hand to stop. One that has ended, or never came, is left as it is."""
-        job = self._jobs.get(command.command_id)
-        if job is None or job.final:
-            log.info("cancel of command %r, which is not in hand", command.command_id)
-            return
-        job.cancel_reason = f"cancelled by {command.ordered_by or 'somebody'}: {command.reason or 'no reason given'}"
-        job.cancelled.set()
+        """Ask a command in hand to stop; say of one that has ended, or never came, what became of it.
+
+        A cancel is also what comes in the place of a command that expired on its way.
+        """
+        command_id = command.command_id
+        job = self._jobs.get(command_id)
+        if job is not None and not job.final:
+            who, why = command.ordered_by or "somebody", command.reason or "no reason given"
+            job.cancel_reason = f"cancelled by {who}: {why}"
+            job.cancelled.set()
+        elif self._journal.get(command_id) is not None and len(self._tasks) < IN_HAND_LIMIT:
+            self._begin(self._tell(command_id))
+        elif job is None and self._journal.get(command_id) is None and well_formed_id(command_id):
+            update = pb.CommandUpdate(state=pb.COMMAND_STATE_CANCELLED, message="it never came here: nothing was done")
+            self._sink(self._stamped(command_id, update))
 
     async def recover(self) -> None:
         """Report what the agent's last life left open; call it once, before the first `submit`. Nothing is run."""
         unreported = self._journal.at(Step.FINISHED)
         for entry in self._journal.at(Step.ACCEPTED, Step.STARTED):
-            await self._finish(_orphaned(entry))
+            await self._finish(orphaned(entry))
         for entry in unreported:
             update = await in_thread(lambda entry=entry: self._journal.final_update(entry.id))  # type: ignore[misc]
             await self._report_end(entry.id, update)
@@ -183,7 +191,9 @@ class Executor:
     async def _handle(self, job: Job) -> None:
         """See a new command to its end."""
         command = job.command
-        entry = Entry(command.id, _digest(command), command.WhichOneof("action") or "", wall_ns=self._clock.now().wall_ns)
+        entry = Entry(
+            command.id, _digest(command), command.WhichOneof("action") or "", wall_ns=self._clock.now().wall_ns
+        )
         try:
             try:
                 admitted = await self._admit(job, entry)
@@ -282,10 +292,14 @@ class Executor:
             if job.last is not None:
                 self._sink(job.last)
             return
-        update = await in_thread(lambda: self._journal.final_update(command.id))
+        await self._tell(command.id)
+
+    async def _tell(self, command_id: str) -> None:
+        """Report once more how a command in the journal ended."""
+        update = await in_thread(lambda: self._journal.final_update(command_id))
         if update is None:
             message = "this id was used before; what became of it is not known any more"
-            update = self._stamped(command.id, pb.CommandUpdate(state=pb.COMMAND_STATE_UNKNOWN, message=message))
+            update = self._stamped(command_id, pb.CommandUpdate(state=pb.COMMAND_STATE_UNKNOWN, message=message))
         self._sink(update)
 
     def _turn_away(self, command_id: str, code: "pb.RefusalCode.ValueType", reason: str) -> None:
@@ -384,16 +398,3 @@ def _digest(command: pb.Command) -> str:
 def _no_journal(error: OSError) -> ActionRefused:
     """Return the refusal when nothing can be written ahead."""
     return ActionRefused(pb.REFUSAL_CODE_UNSPECIFIED, f"the journal cannot be written, so nothing may begin: {error}")
-
-
-def _orphaned(entry: Entry) -> pb.CommandUpdate:
-    """Return the end of a command that an earlier life of the agent left open."""
-    if entry.step is Step.ACCEPTED:
-        message = "the agent stopped before it began: nothing was touched"
-        return pb.CommandUpdate(command_id=entry.id, state=pb.COMMAND_STATE_EXPIRED, message=message)
-    message = f"the agent stopped while {entry.action or 'it'} ran; it is not run again by itself"
-    if entry.idempotent:
-        message += ". A new command for the same may be sent"
-    if entry.action == "scrub_btrfs":
-        message += ". A speed limit that it set holds until the unmount"
-    return pb.CommandUpdate(command_id=entry.id, state=pb.COMMAND_STATE_UNKNOWN, message=message)

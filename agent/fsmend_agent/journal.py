@@ -329,3 +329,16 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def orphaned(entry: Entry) -> pb.CommandUpdate:
+    """Return the end of a command that an earlier life of the agent left open."""
+    if entry.step is Step.ACCEPTED:
+        message = "the agent stopped before it began: nothing was touched"
+        return pb.CommandUpdate(command_id=entry.id, state=pb.COMMAND_STATE_EXPIRED, message=message)
+    message = f"the agent stopped while {entry.action or 'it'} ran; it is not run again by itself"
+    if entry.idempotent:
+        message += ". A new command for the same may be sent"
+    if entry.action == "scrub_btrfs":
+        message += ". A speed limit that it set holds until the unmount"
+    return pb.CommandUpdate(command_id=entry.id, state=pb.COMMAND_STATE_UNKNOWN, message=message)

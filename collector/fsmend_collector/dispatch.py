@@ -1,7 +1,8 @@
 """Commands: the queue in rows, their lease to an agent's session, and their end.
 
 The row is the truth. A command is sent again through every new session until the agent has accepted it; the agent never
-runs one id twice. Final states come from the agent, except for what was never sent.
+runs one id twice. One that expired or was cancelled meanwhile is not: a cancel goes in its place, which can begin
+nothing, and the agent answers what became of it. Final states come from the agent, except for what was never sent.
 """
 
 import asyncio
@@ -152,7 +153,10 @@ def cancel_command(connection: Connection, command_id: str, reason: str, by: str
 def lease_commands(
     connection: Connection, agent_id: str, session_id: str, now_ns: int
 ) -> list[link_pb2.ConnectResponse]:
-    """Mark what this session has to send as sent, and return it, oldest first."""
+    """Mark what this session has to send as sent, and return it, oldest first; nothing when a newer one fenced it."""
+    fence = connection.execute(select(agents.c.session_id).where(agents.c.agent_id == agent_id)).scalar()
+    if fence != session_id:
+        return []
     unsent = commands.c.state.in_([QUEUED, SENT]) & (commands.c.leased_session != session_id)
     uncancelled = (commands.c.cancel_ns > 0) & (commands.c.cancel_session != session_id)
     chosen = select(commands).where(
@@ -168,15 +172,18 @@ def lease_commands(
 
 
 def _lease(connection: Connection, row: Any, session_id: str, now_ns: int) -> Iterator[link_pb2.ConnectResponse]:
-    values: dict[str, Any] = {"updated_ns": now_ns}
-    if row.state in {QUEUED, SENT} and row.leased_session != session_id:
-        values |= {"state": SENT, "leased_session": session_id, "sent_ns": now_ns}
+    values: dict[str, Any] = {"updated_ns": now_ns, "leased_session": session_id}
+    unaccepted = row.state in {QUEUED, SENT} and row.leased_session != session_id
+    expired = unaccepted and row.not_after_ns <= now_ns
+    if unaccepted and not expired and not row.cancel_ns:
+        values |= {"state": SENT, "sent_ns": now_ns}
         again = "command.sent_again" if row.state == SENT else "command.sent"
         audit(connection, now_ns, "collector", again, "command", row.id, f"to agent {row.agent_id}")
         yield link_pb2.ConnectResponse(command=command_pb2.Command.FromString(row.command))
-    if row.cancel_ns:
+    elif row.cancel_ns or expired:
         values["cancel_session"] = session_id
-        cancel = command_pb2.CancelCommand(command_id=row.id, reason=row.cancel_reason, ordered_by=row.cancel_by)
+        reason, by = row.cancel_reason or "it expired before it was reported on", row.cancel_by or "collector"
+        cancel = command_pb2.CancelCommand(command_id=row.id, reason=reason, ordered_by=by)
         yield link_pb2.ConnectResponse(cancel=cancel)
     connection.execute(update(commands).where(commands.c.id == row.id).values(**values))
 

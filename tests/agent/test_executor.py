@@ -42,6 +42,13 @@ async def test_a_command_is_accepted_runs_and_ends_with_both_readings(path):
     assert bench.executor.unfinished == []
 
 
+async def test_when_an_action_has_ended_its_filesystem_is_looked_at_again(path):
+    bench, looked = Bench(path), []
+    bench.executor._acted = looked.append
+    await bench.run()
+    assert [one.uuid for one in looked] == [UUIDS[0]]
+
+
 async def test_started_is_on_disk_before_the_action_begins(path):
     seen = []
     bench = Bench(path, lambda order: seen.append(Journal(path)[order.command.id].step))
@@ -163,13 +170,19 @@ async def test_a_running_command_is_cancelled_and_keeps_its_result(path):
     assert end.result.scrubs[0].errno == 125
 
 
-async def test_cancelling_what_is_not_there_changes_nothing(path):
+async def test_a_cancel_of_what_never_came_is_answered_and_one_of_what_ended_tells_its_end(path):
     bench = Bench(path)
     bench.executor.cancel(pb.CancelCommand(command_id="never"))
-    await bench.run()
-    count = len(bench.updates)
+    (answer,) = bench.of("never")
+    assert (answer.state, "never came" in answer.message) == (pb.COMMAND_STATE_CANCELLED, True)
+    end = await bench.run()
+    count = len(bench.of("c0"))
     bench.executor.cancel(pb.CancelCommand(command_id="c0"))
-    assert len(bench.updates) == count
+    await bench.until(lambda: len(bench.of("c0")) > count)
+    assert bench.of("c0")[-1] == end
+    assert bench.ran.count("c0") == 1
+    bench.executor.cancel(pb.CancelCommand(command_id="bad\nid"))
+    assert not bench.of("bad\nid")
 
 
 async def test_a_dry_run_checks_and_does_nothing(path):

@@ -7,7 +7,7 @@ import pytest
 from collector.rig import batch
 
 from fsmend_collector.commands import QUEUED, SENT, check_command, may_follow
-from fsmend_collector.dispatch import prepare
+from fsmend_collector.dispatch import prepare, queue_command
 from fsmend_collector.errors import CommandRefused
 from fsmend_proto.v1 import command_pb2, record_pb2
 
@@ -80,6 +80,48 @@ async def test_a_command_is_sent_again_through_a_new_session_until_it_was_accept
     assert (await again.until("command")).id == second
 
 
+async def sent_and_lost(rig, **changes):
+    """Return an agent, and the id of a command that was sent into a connection that then broke."""
+    agent = await rig.agent()
+    stream = await agent.connect()
+    command_id = await rig.collector.dispatch.create(scrub(**changes), agent.identity.agent_id, "operator:kim")
+    await stream.until("command")
+    stream.call.cancel()
+    return agent, command_id
+
+
+async def test_what_was_sent_is_recalled_instead_of_sent_again_once_it_expired(rig):
+    agent, command_id = await sent_and_lost(rig, not_after_wall_ns=time.time_ns() + 1_500_000_000)
+    await asyncio.sleep(1.6)
+    stream = await agent.connect()
+    cancel = await stream.until("cancel")
+    assert (cancel.command_id, cancel.ordered_by, "expired" in cancel.reason) == (command_id, "collector", True)
+    assert stream.others == []
+    assert await state_of(rig, command_id) == SENT  # what became of it is the agent's to say
+    await stream.send(batch(agent.epoch, 1, update_record(1, command_id, SUCCEEDED)))
+    await stream.acked(1)
+    assert await state_of(rig, command_id) == SUCCEEDED
+
+
+async def test_what_was_cancelled_meanwhile_is_not_sent_again(rig):
+    agent, command_id = await sent_and_lost(rig)
+    await rig.collector.dispatch.cancel(command_id, "wrong host", "operator:lee")
+    stream = await agent.connect()
+    assert (await stream.until("cancel")).reason == "wrong host"
+    assert stream.others == []
+
+
+async def test_a_session_that_a_newer_one_fenced_takes_no_commands(rig):
+    agent = await rig.agent()
+    older = await agent.connect()
+    newer = await agent.connect()
+    agent_id = agent.identity.agent_id
+    command = prepare(scrub(), "operator:kim", time.time_ns())
+    await rig.collector.store.write(queue_command, command, agent_id, time.time_ns())
+    assert await rig.collector.dispatch.lease(agent_id, older.welcome.session_id) == []
+    assert len(await rig.collector.dispatch.lease(agent_id, newer.welcome.session_id)) == 1
+
+
 async def test_an_agent_reports_only_on_its_own_commands(rig):
     mine, other = await rig.agent(), await rig.agent()
     command_id = await rig.collector.dispatch.create(scrub(), mine.identity.agent_id, "operator:kim")
@@ -96,7 +138,8 @@ async def test_a_command_that_was_never_sent_in_time_expires_and_is_not_sent_the
     await asyncio.sleep(0.06)
     await rig.collector.dispatch.expire()
     assert await state_of(rig, command_id) == EXPIRED
-    assert not await rig.collector.dispatch.lease(agent.identity.agent_id, "session")
+    stream = await agent.connect()
+    assert not await rig.collector.dispatch.lease(agent.identity.agent_id, stream.welcome.session_id)
 
 
 async def test_cancelling_what_was_never_sent_ends_it_at_once(rig):
