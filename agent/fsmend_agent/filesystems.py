@@ -356,6 +356,7 @@ async def follow(table: FilesystemTable, mount_points: Collection[bytes] = (), p
     loop = asyncio.get_running_loop()
     changed = asyncio.Event()
     watcher = mounts.MountTableWatcher(path)
+    changed.set()  # what happened before it was watched is not known
 
     # That the descriptor became readable is all the news: the kernel forgets the change once it was polled.
     loop.add_reader(watcher.fileno(), changed.set)

@@ -232,3 +232,14 @@ async def test_the_trace_instances_are_removed_and_the_group_is_closed():
         assert len(our_instances() - before) == 2
     assert our_instances() == before
     assert descriptors() == open_before
+
+
+async def test_a_filesystem_that_is_unmounted_and_mounted_in_one_go_is_still_watched(ext4_fs, write_trigger):
+    mount_point = ext4_fs.mount()
+    async with watching(FanotifySource) as seen:
+        await mounted_table(seen, ext4_fs)
+        script = f"umount {mount_point} && mount {ext4_fs.loop.device} {mount_point} -o {ext4_fs.options}"
+        await asyncio.to_thread(run, "sh", "-c", script)
+        await asyncio.sleep(0.5)
+        write_trigger(ext4_fs.loop)
+        await seen.until(lambda: seen.of("fanotify"), seconds=3)

@@ -56,6 +56,7 @@ class FanotifySource(Source):
         super().__init__(watch)
         self._patterns: dict[tuple[object, ...], pb.Event] = {}
         self._pattern_clocks: pb.Clocks | None = None
+        self._refused: set[MountedFilesystem] = set()
 
     @classmethod
     def probe(cls) -> inventory_pb2.Capability:
@@ -86,13 +87,16 @@ class FanotifySource(Source):
 
         def changed(added: "frozenset[MountedFilesystem]", removed: "frozenset[MountedFilesystem]") -> None:
             self._patterns.clear()
-            if removed:
+            if removed or not added:
                 paths.forget()
-            for filesystem in added:
+            self._refused -= removed
+            # All of them: one that was unmounted and mounted again in between reads the same, and its mark is gone.
+            for filesystem in self.watch.filesystems:
                 self._mark(group, filesystem)
 
         unsubscribe = self.watch.filesystems.subscribe(changed)
         try:
+            self._refused.clear()
             changed(frozenset(self.watch.filesystems), frozenset())
             loop.add_reader(group, drain)
             await broken
@@ -118,7 +122,7 @@ class FanotifySource(Source):
             units.close()
 
     def _mark(self, group: int, filesystem: "MountedFilesystem") -> None:
-        """Ask for the errors of a filesystem; say so when that is refused."""
+        """Ask for the errors of a filesystem; say so, once, when that is refused."""
         failed: OSError | None = None
         for mount_point in filesystem.mount_points:
             try:
@@ -126,9 +130,11 @@ class FanotifySource(Source):
             except OSError as error:
                 failed = error
             else:
+                self._refused.discard(filesystem)
                 return
-        if failed is None or failed.errno in _CANNOT:
+        if failed is None or failed.errno in _CANNOT or filesystem in self._refused:
             return
+        self._refused.add(filesystem)
         log.warning("no errors will be reported of %s: %s", filesystem, failed)
         gap = self._gap(record_pb2.GAP_REASON_NOT_WATCHED, f"fanotify_mark: {failed.strerror}")
         gap.filesystem.CopyFrom(filesystem.ref())

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fsmend_agent.sources import fanotify as room
 from fsmend_agent.sources.fanotify import FanotifySource
 from fsmend_proto.v1 import event_pb2 as pb
+from fsmend_proto.v1 import record_pb2
 
 ONE_INODE = bytes.fromhex(
     "40000000030018000080000000000000ffffffff8a18000001001c00d9d2c35b6d803ed308000000010000000c000000"
@@ -95,3 +97,17 @@ def test_no_damage_to_records_makes_it_raise(make_stage, at, damage):
     raw = raw[:at] + damage + raw[at + len(damage) :]
     for event in FanotifySource(make_stage().watch).replay(raw):
         assert event.SerializeToString()
+
+
+def test_a_filesystem_that_may_not_be_watched_is_told_once_until_it_may(make_stage, make_filesystem, monkeypatch):
+    def mark(*_):
+        if not allowed:
+            raise PermissionError(errno.EPERM, "no")
+
+    allowed = False
+    monkeypatch.setattr(room.fanotify, "mark_filesystem", mark)
+    stage = make_stage(make_filesystem())
+    source = FanotifySource(stage.watch)
+    for allowed in (False, False, True, False):
+        source._mark(-1, make_filesystem())
+    assert [gap.reason for gap in stage.gaps] == [record_pb2.GAP_REASON_NOT_WATCHED] * 2
