@@ -6,7 +6,7 @@ import time
 
 import pytest
 from vm.filesystem import MOUNT, Xfs
-from vm.fleet import AGENT, Collector, Host, wait_for
+from vm.fleet import Collector, Host, wait_for
 
 from fsmend_proto.v1 import command_pb2 as pb
 
@@ -30,11 +30,6 @@ def running(collector, command_id):
     view = collector.command(command_id)
     assert view.state not in {pb.COMMAND_STATE_REFUSED, pb.COMMAND_STATE_FAILED}, view
     return view.state >= pb.COMMAND_STATE_RUNNING
-
-
-def starts(host, command_id):
-    """Count how often the agent's journal says that a command began."""
-    return int(host.sh(f"grep -ac '{command_id}' {AGENT}/journal/* | tail -1 | sed 's/.*://'") or 0)
 
 
 def one_round(collector, host, xfs, chance):
