@@ -77,10 +77,10 @@ async def test_the_recommendation_is_what_the_policy_leaves_to_a_person(rig):
         rows = await rig.rows("SELECT incident FROM incidents")
         return [incident_pb2.Incident.FromString(row.incident).recommendation for row in rows]
 
-    async def policys():
+    async def of_the_policy():
         return "run e2fsck -f" in "".join(await advice())
 
-    await eventually(policys)
+    await eventually(of_the_policy)
     await stream.send(batch(agent.epoch, 3, corruption(3, ino=132)))  # a change does not take it back
     await eventually(lambda: rig.rows("SELECT id FROM incidents WHERE occurrences=2"))
     assert "run e2fsck -f" in (await advice())[0]
