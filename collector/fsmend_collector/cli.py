@@ -69,12 +69,13 @@ def init(
 ) -> None:
     """Make authority, certificates and configuration, and a context for `fsmend`."""
     from fsmend_collector import initialise as setup  # noqa: PLC0415  cryptography loads only when it is needed
+    from fsmend_collector.operators import Operator, default_contexts_file, issue_operator  # noqa: PLC0415
 
     names = [name, *addresses] if name else addresses
     config = setup.write_config(config_path, directory.absolute(), names, listen, enrol_listen)
     authority = setup.initialise(config)
-    who = setup.Operator(operator or getpass.getuser(), contexts_file or setup.default_contexts_file())
-    setup.issue_operator(authority, config, who)
+    who = Operator(operator or getpass.getuser(), contexts_file or default_contexts_file())
+    issue_operator(authority, config, who)
     click.echo(f"authority     {config.pki_directory / 'authority.crt'}")
     click.echo(f"configuration {config_path}")
     click.echo(f"operator      {who.name}, context in {who.contexts_file}")
@@ -129,6 +130,45 @@ def token_create(config_path: Path, host: str, ttl_seconds: int | None) -> None:
     made = new_token(f"operator:{getpass.getuser()}", host, seconds, time.time_ns())
     _write(config_path, lambda connection: store_token(connection, made))
     click.echo(join_token(made.secret, authority.der, advertised(config, config.enrol_listen_address)))
+
+
+@main.group("operator")
+def operators() -> None:
+    """Give people a certificate for `fsmend`, or take it from them."""
+
+
+@operators.command("create")
+@_config_option
+@click.argument("name")
+@click.option(
+    "--contexts-file",
+    type=_PATH,
+    default=None,
+    help="Where to add the context.  [default: ./fsmend-NAME/contexts.yaml]",
+)
+def operator_create(config_path: Path, name: str, contexts_file: Path | None) -> None:
+    """Issue a certificate to operator NAME, with a context of that name; again for a new one in its place."""
+    from fsmend_collector.config import load_config  # noqa: PLC0415  as above
+    from fsmend_collector.operators import Operator, issue_operator, note_issued  # noqa: PLC0415
+    from fsmend_collector.pki.authority import Authority  # noqa: PLC0415
+
+    config = load_config(config_path)
+    who = Operator(name, contexts_file or Path(f"fsmend-{name}/contexts.yaml").absolute(), name)
+    issue_operator(Authority.load(config.pki_directory), config, who)
+    _write(config_path, lambda connection: note_issued(connection, name, _caller(), time.time_ns()))
+    click.echo(f"operator {name}: context in {who.contexts_file}; certificate, key and authority are beside it")
+    click.echo("next: give the operator that folder as ~/.config/fsmend, and then delete it here")
+
+
+@operators.command("revoke")
+@_config_option
+@click.argument("name")
+def operator_revoke(config_path: Path, name: str) -> None:
+    """Refuse every certificate that operator NAME has now; a running collector obeys within 10 seconds."""
+    from fsmend_collector.operators import revoke_operator  # noqa: PLC0415  as above
+
+    _write(config_path, lambda connection: revoke_operator(connection, name, _caller(), time.time_ns()))
+    click.echo(f"operator {name}: every certificate issued until now is revoked; `operator create` makes a new one")
 
 
 @main.group()

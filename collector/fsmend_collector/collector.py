@@ -77,6 +77,7 @@ class Collector:
             log.info("store migrated from %s to %s", before or "empty", after)
         self.store = await stack.enter_async_context(Store(config.store_url, config.store.group_commit_seconds))
         self.feed.last_record_id = await self.store.read(queries.last_record_id)
+        self.gate.revoked = await self.store.read(queries.revoked)
         self.dispatch = Dispatch(self.store, self.feed)
         self.ingest = Ingest(self.store, self.feed)
         self.diagnose = Diagnose(self.store, self.feed, self.dispatch, self.presence, config)
@@ -142,7 +143,7 @@ class Collector:
     async def _work(self) -> None:
         """Do what is done at intervals, each part by itself."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.diagnose.run())
+            group.create_task(every(5.0, self.diagnose.run))
             group.create_task(every(1.0, self.dispatch.expire))
             group.create_task(every(10.0, self._note_presence))
             group.create_task(every(60.0, self.background.look))
@@ -155,11 +156,11 @@ class Collector:
         """Write when agents were last seen, and end the sessions of those that are no longer welcome."""
         if seen := self.presence.take_unwritten():
             await self.store.write(write_seen, seen)
-        self.gate.revoked_serials = await self.store.read(queries.revoked_serials)
+        self.gate.revoked = await self.store.read(queries.revoked)
         await self.link.end_unwelcome()
 
     async def _look_at_certificate(self) -> None:
-        self._renew_server_certificate()
+        await asyncio.to_thread(self._renew_server_certificate)
         self.servers.certificate.reload()
 
     async def _forget(self) -> None:
@@ -208,10 +209,13 @@ def advertised(config: Config, listen_address: str) -> list[str]:
 
 
 async def every(seconds: float, function: Callable[[], Awaitable[None]]) -> None:
-    """Call a function at intervals for ever; an error of ours is logged, and the next call comes all the same."""
+    """Call a function at intervals for ever; what it raises is logged, and the next call comes all the same."""
     while True:
+        name = getattr(function, "__qualname__", "work")
         try:
             await function()
-        except CollectorError as error:
-            log.warning("%s: %s", getattr(function, "__name__", "work").strip("_"), error)
+        except (CollectorError, OSError) as error:
+            log.warning("%s: %s", name, error)
+        except Exception:  # supervisor: one part that breaks must not end the others without a word
+            log.exception("%s broke; it is tried again", name)
         await asyncio.sleep(seconds)

@@ -1,32 +1,13 @@
-"""What `fsmend-collector init` makes: authority, certificates, configuration, and an operator's context."""
+"""What `fsmend-collector init` makes: authority, the collector's own certificate, configuration."""
 
-import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import yaml
-
-from fsmend_collector.addresses import join_address, problem_of_name, split_address
+from fsmend_collector.addresses import problem_of_name
 from fsmend_collector.config import Config, load_config
 from fsmend_collector.errors import ConfigError
 from fsmend_collector.pki.authority import Authority, write_file
-from fsmend_collector.pki.certificates import certificate_pem, key_pem, new_key
-
-OPERATOR_DAYS = 365
-
-
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """An operator's certificate and where its context goes.
-
-    Attributes:
-        contexts_file: `contexts.yaml`; certificate and key are written beside it.
-    """
-
-    name: str
-    contexts_file: Path
 
 
 def write_config(path: Path, state_directory: Path, names: Sequence[str], listen: str, enrol_listen: str) -> Config:
@@ -79,53 +60,3 @@ def initialise(config: Config) -> Authority:
     except OSError as error:
         raise ConfigError(f"cannot write {error.filename}: {error.strerror}") from error
     return authority
-
-
-def issue_operator(authority: Authority, config: Config, operator: Operator) -> Path:
-    """Issue an operator's certificate, write it with its key and context, and return the certificate's path.
-
-    Raises:
-        ConfigError: a file cannot be written.
-    """
-    key = new_key()
-    certificate = authority.issue_client("operator", operator.name, key.public_key(), datetime.now(UTC), OPERATOR_DAYS)
-    directory = operator.contexts_file.parent
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        certificate_path = directory / f"{operator.name}.crt"
-        write_file(directory / f"{operator.name}.key", key_pem(key), 0o600)
-        write_file(certificate_path, certificate_pem(certificate), 0o644)
-        write_file(directory / "authority.crt", authority.pem, 0o644)
-        _add_context(operator, config)
-    except OSError as error:
-        raise ConfigError(f"cannot write {error.filename}: {error.strerror}") from error
-    return certificate_path
-
-
-def _add_context(operator: Operator, config: Config) -> None:
-    """Add or replace the context `default` in the contexts file; others stay."""
-    document: dict[str, object] = {}
-    if operator.contexts_file.exists():
-        try:
-            document = yaml.safe_load(operator.contexts_file.read_text(encoding="utf-8")) or {}
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{operator.contexts_file} is not YAML: {error}") from error
-    contexts = document.get("contexts")
-    if not isinstance(contexts, dict):
-        contexts = document["contexts"] = {}
-    _host, port = split_address(config.listen_address)
-    host = config.advertise[0] if config.advertise else "localhost"
-    contexts["default"] = {
-        "address": join_address(host, port),
-        "certificate": f"{operator.name}.crt",
-        "key": f"{operator.name}.key",
-        "authority": "authority.crt",
-    }
-    document.setdefault("current", "default")
-    write_file(operator.contexts_file, yaml.safe_dump(document, sort_keys=False).encode(), 0o600)
-
-
-def default_contexts_file() -> Path:
-    """Return the contexts file of the user who runs the command, with sudo of the one who called it."""
-    base = os.environ.get("XDG_CONFIG_HOME", "")
-    return (Path(base) if base else Path.home() / ".config") / "fsmend" / "contexts.yaml"

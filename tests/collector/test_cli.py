@@ -9,11 +9,13 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from collector.rig import parse_join_token
+from cryptography import x509
 
 from fsmend_collector import entry
 from fsmend_collector.cli import main
 from fsmend_collector.config import load_config
 from fsmend_collector.pki.authority import Authority
+from fsmend_collector.pki.certificates import subject_of
 from fsmend_collector.store.migrate import file_lock
 
 
@@ -79,6 +81,41 @@ def test_a_token_can_be_made_without_a_running_collector(initialised, run):
     assert token.authority == Authority.load(config.pki_directory).der
     assert list(token.enrol_addresses) == ["collector.example:9444", "10.0.0.1:9444"]
     assert len(token.secret) >= 40
+
+
+def test_another_operator_gets_a_context_of_its_own_and_keeps_the_others(initialised, run):
+    contexts = initialised / "home/contexts.yaml"
+    done = run("operator", "create", "lee", f"--contexts-file={contexts}")
+    assert done.exit_code == 0, done.output
+    document = yaml.safe_load(contexts.read_text())
+    assert (set(document["contexts"]), document["current"]) == ({"default", "lee"}, "default")
+    subject = subject_of(x509.load_pem_x509_certificate((contexts.parent / "lee.crt").read_bytes()))
+    assert (subject.role, subject.name) == ("operator", "lee")
+    assert stat.S_IMODE((contexts.parent / "lee.key").stat().st_mode) == 0o600
+
+
+def test_a_new_operators_folder_holds_nobody_elses_key(initialised, run, monkeypatch):
+    monkeypatch.chdir(initialised)
+    assert run("operator", "create", "lee").exit_code == 0
+    assert {one.name for one in (initialised / "fsmend-lee").iterdir()} == {
+        "contexts.yaml", "lee.crt", "lee.key", "authority.crt"
+    }  # fmt: skip
+    assert yaml.safe_load((initialised / "fsmend-lee/contexts.yaml").read_text())["current"] == "lee"
+
+
+@pytest.mark.parametrize("verb", ["create", "revoke"])
+@pytest.mark.parametrize("name", ["../x", "a b", "", ".", "x" * 129])
+def test_a_name_that_no_certificate_can_hold_is_refused(initialised, run, verb, name):
+    done = run("operator", verb, name)
+    assert (done.exit_code, "is no name for an operator" in done.output) == (1, True)
+
+
+def test_a_contexts_file_that_is_none_is_left_alone(initialised, run):
+    other = initialised / "list.yaml"
+    other.write_text("[1]")
+    done = run("operator", "create", "lee", f"--contexts-file={other}")
+    assert (done.exit_code, "holds no contexts" in done.output) == (1, True)
+    assert [one.name for one in initialised.glob("lee.*")] == []
 
 
 def test_migrate_says_what_it_did(initialised, run):

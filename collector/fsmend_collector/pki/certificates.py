@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fsmend_collector.addresses import is_ip
-from fsmend_collector.errors import EnrolRefused
+from fsmend_collector.errors import ConfigError, EnrolRefused
 
 # A host whose clock is behind must still accept what was issued just now.
 BACKDATE = timedelta(minutes=5)
@@ -36,12 +36,19 @@ class Subject:
         role: agent or operator.
         name: the agent's id, or the operator's name.
         serial: hexadecimal.
+        issued: when it was made.
     """
 
     role: str
     name: str
     serial: str
+    issued: datetime
     not_after: datetime
+
+    @property
+    def actor(self) -> str:
+        """Return its name as the audit has it."""
+        return f"{self.role}:{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +146,15 @@ def server_names(names: Iterable[str]) -> list[x509.GeneralName]:
 
 
 def identity_name(role: str, name: str) -> x509.UniformResourceIdentifier:
-    """Return the subject alternative name of an agent or operator."""
-    return x509.UniformResourceIdentifier(f"fsmend://{role}/{name}")
+    """Return the subject alternative name of an agent or operator.
+
+    Raises:
+        ConfigError: no certificate can name it.
+    """
+    uri = f"fsmend://{role}/{name}"
+    if not _IDENTITY.fullmatch(uri) or name.startswith("."):
+        raise ConfigError(f"{name!r} is no name for an {role}; use 1 to 128 letters, digits and . _ @ -")
+    return x509.UniformResourceIdentifier(uri)
 
 
 def subject_of(certificate: x509.Certificate) -> Subject | None:
@@ -157,7 +171,8 @@ def subject_of(certificate: x509.Certificate) -> Subject | None:
     if len(found) != 1:
         return None
     role, name = found[0].groups()
-    return Subject(role, name, f"{certificate.serial_number:x}", certificate.not_valid_after_utc)
+    issued = certificate.not_valid_before_utc + BACKDATE
+    return Subject(role, name, f"{certificate.serial_number:x}", issued, certificate.not_valid_after_utc)
 
 
 def check_request(signing_request: bytes) -> ec.EllipticCurvePublicKey:

@@ -1,7 +1,8 @@
 """Who is calling: the verified client certificate, never a field of a message."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from fsmend_collector.pki.certificates import Subject, subject_of
 
 Role = Literal["agent", "operator"]
 _CERTIFICATE = "x509_pem_cert"
+SECOND_NS = 1_000_000_000
 
 
 @dataclass(slots=True)
@@ -20,10 +22,11 @@ class Gate:
     """Let callers in by the role in their certificate.
 
     Attributes:
-        revoked_serials: certificates that are no longer accepted, hexadecimal.
+        revoked: certificates that are no longer accepted: serial, or operator:NAME for all that were issued to it until
+            then → nanoseconds since 1970.
     """
 
-    revoked_serials: frozenset[str] = frozenset()
+    revoked: Mapping[str, int] = field(default_factory=dict)
 
     def subject(self, pem: bytes, role: Role, now: datetime) -> Subject:
         """Return the owner of a certificate that TLS has verified.
@@ -37,15 +40,24 @@ class Gate:
             subject = None
         if subject is None:
             raise IdentityError("the certificate names no agent or operator", authenticated=False)
-        if subject.not_after <= now:
-            raise IdentityError("the certificate has expired", authenticated=False)
-        if subject.serial in self.revoked_serials:
-            raise IdentityError("the certificate is revoked", authenticated=False)
+        self.check(subject, now)
         if subject.role != role:
             article = "an" if role[0] in "ao" else "a"
             reason = f"this service needs {article} {role}'s certificate, not that of {subject.role} {subject.name}"
             raise IdentityError(reason, authenticated=True)
         return subject
+
+    def check(self, subject: Subject, now: datetime) -> None:
+        """Check that a certificate is good still; a call that lasts asks again and again.
+
+        Raises:
+            IdentityError: it expired or was revoked.
+        """
+        if subject.not_after <= now:
+            raise IdentityError("the certificate has expired", authenticated=False)
+        issued_ns = int(subject.issued.timestamp()) * SECOND_NS
+        if subject.serial in self.revoked or issued_ns <= self.revoked.get(subject.actor, -1):
+            raise IdentityError("the certificate is revoked", authenticated=False)
 
     async def require(self, context: Any, role: Role) -> Subject:
         """Return the caller of a gRPC method, or end the call with UNAUTHENTICATED or PERMISSION_DENIED."""

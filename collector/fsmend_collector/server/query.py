@@ -8,17 +8,19 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import grpc
 
 from fsmend_collector.commands import FINAL_STATES
 from fsmend_collector.dispatch import Dispatch
-from fsmend_collector.errors import CollectorError, CommandRefused, StoreError
+from fsmend_collector.errors import CollectorError, CommandRefused, IdentityError, StoreError
 from fsmend_collector.feed import Feed, Topic
+from fsmend_collector.pki.certificates import Subject
 from fsmend_collector.pki.tokens import new_token, store_token
 from fsmend_collector.server.health_checks import assess
-from fsmend_collector.server.identity import Gate
+from fsmend_collector.server.identity import Gate, status_of
 from fsmend_collector.server.repair_orders import UnclearOrder, resolve_order
 from fsmend_collector.store import reads
 from fsmend_collector.store.engine import Store
@@ -65,14 +67,16 @@ class QueryService(QueryServicer):
         self._sources = SourceStates()
 
     @contextlib.asynccontextmanager
-    async def _answering(self, context: Context) -> AsyncIterator[str]:
-        """Yield who calls, as the audit names operators; turn what goes wrong into a status."""
+    async def _answering(self, context: Context) -> AsyncIterator[Subject]:
+        """Yield who calls; turn what goes wrong into a status."""
         operator = await self._parts.gate.require(context, "operator")
         try:
-            yield f"operator:{operator.name}"
+            yield operator
         except NoSuchHost as error:
             problem = f"there is no host {str(error)!r}\n`fsmend get hosts` lists them"
             await _abort(context, grpc.StatusCode.NOT_FOUND, problem)
+        except IdentityError as error:
+            await _abort(context, status_of(error), str(error))
         except (BadPageToken, UnclearOrder) as error:
             await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except CommandRefused as error:
@@ -102,11 +106,12 @@ class QueryService(QueryServicer):
         self, request: pb.FollowEventsRequest, context: Context
     ) -> AsyncIterator[pb.FollowEventsReply]:
         """Send a cursor alone, and then every event after it that the filter lets pass, as they are committed."""
-        async with self._answering(context):
+        async with self._answering(context) as operator:
             _clamp(request.filter)
             cursor = told = await self._start(request, context)
             yield pb.FollowEventsReply(cursor=str(cursor))
             async for batch, reached in self._committed(request.filter, cursor):
+                self._parts.gate.check(operator, datetime.now(UTC))
                 for event in batch:
                     yield pb.FollowEventsReply(event=event, cursor=event.id)
                     told = int(event.id)
@@ -138,13 +143,14 @@ class QueryService(QueryServicer):
 
     async def WatchCommand(self, request: pb.WatchCommandRequest, context: Context) -> AsyncIterator[pb.CommandView]:
         """Send the command as it is, then each change, up to its final state."""
-        async with self._answering(context):
+        async with self._answering(context) as operator:
             view = await self._command(request.command_id, context)
             yield view
             if view.state in FINAL_STATES:
                 return
             async with self._woken("commands") as wakes:
                 async for _ in wakes:
+                    self._parts.gate.check(operator, datetime.now(UTC))
                     now = await self._parts.store.read(reads.command_by_id, view.command.id)
                     if now is None:  # past its retention
                         return
@@ -158,9 +164,9 @@ class QueryService(QueryServicer):
         """Find the target, complete the command, and queue it."""
         async with self._answering(context) as operator:
             now_ns = time.time_ns()
-            order = await self._parts.store.read(resolve_order, request, operator, now_ns)
+            order = await self._parts.store.read(resolve_order, request, operator.actor, now_ns)
             if not request.dry_run:
-                await self._parts.dispatch.create(order.command, order.agent_id, operator)
+                await self._parts.dispatch.create(order.command, order.agent_id, operator.actor)
                 stored = await self._parts.store.read(reads.command_by_id, order.command.id)
                 return pb.RunRepairReply(command=stored)
             view = pb.CommandView(command=order.command, agent_id=order.agent_id, host_name=order.host_name)
@@ -174,7 +180,7 @@ class QueryService(QueryServicer):
                 state = command_pb2.CommandState.Name(view.state).removeprefix("COMMAND_STATE_").lower()
                 raise CommandRefused(f"command {view.command.id} has ended: {state}")
             if not request.dry_run:
-                await self._parts.dispatch.cancel(view.command.id, request.reason, operator)
+                await self._parts.dispatch.cancel(view.command.id, request.reason, operator.actor)
             now = await self._parts.store.read(reads.command_by_id, view.command.id)
             return pb.CancelRepairReply(command=now)
 
@@ -185,7 +191,7 @@ class QueryService(QueryServicer):
             if seconds > LONGEST_TOKEN_SECONDS:
                 problem = f"a token may be good for {LONGEST_TOKEN_SECONDS // 86_400} days at most"
                 await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, f"{problem}\npass a shorter --ttl")
-            token = new_token(operator, request.host_name, seconds, time.time_ns())
+            token = new_token(operator.actor, request.host_name, seconds, time.time_ns())
             view = pb.TokenView(
                 id="" if request.dry_run else token.id,
                 created_ns=token.created_ns,

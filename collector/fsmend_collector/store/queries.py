@@ -209,6 +209,6 @@ def command(connection: Connection, command_id: str) -> Row[Any] | None:
     return connection.execute(select(commands).where(commands.c.id == command_id)).first()
 
 
-def revoked_serials(connection: Connection) -> frozenset[str]:
-    """Return the serials of operators' certificates that are no longer accepted."""
-    return frozenset(connection.execute(select(revocations.c.serial)).scalars())
+def revoked(connection: Connection) -> dict[str, int]:
+    """Return the certificates that are no longer accepted, as `Gate.revoked` has them."""
+    return {row.serial: row.revoked_ns for row in connection.execute(select(revocations))}

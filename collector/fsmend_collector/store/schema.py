@@ -118,7 +118,8 @@ tokens = Table(
 revocations = Table(
     "revocations",
     metadata,
-    Column("serial", Text, primary_key=True),  # hexadecimal
+    # Hexadecimal, or operator:NAME for all that were issued to NAME until `revoked_ns`.
+    Column("serial", Text, primary_key=True),
     _big("revoked_ns"),
     _text("revoked_by"),
     _text("reason"),

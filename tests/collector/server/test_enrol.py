@@ -5,14 +5,17 @@ from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
-from collector.rig import Identity, channel_to, enrol, signing_request
+from collector.rig import Identity, Rig, channel_to, enrol, make_config, signing_request
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fsmend_collector.fleet import revoke
+from fsmend_collector.operators import revoke_operator
 from fsmend_collector.pki.authority import Authority
 from fsmend_collector.pki.certificates import certificate_pem, new_key, subject_of
+from fsmend_collector.server import query
+from fsmend_collector.server.server import Servers
 from fsmend_collector.store.schema import revocations
 from fsmend_proto.v1 import enrol_pb2, enrol_pb2_grpc, query_pb2, query_pb2_grpc
 
@@ -163,6 +166,48 @@ async def test_a_revoked_operator_is_refused(rig):
     await rig.collector.store.write(lambda c: c.execute(revocations.insert().values(serial=serial)).rowcount)
     await rig.collector._note_presence()
     assert await refused(health(rig, operator)) == (grpc.StatusCode.UNAUTHENTICATED, "the certificate is revoked")
+
+
+async def test_revoking_an_operator_takes_every_certificate_until_then_and_none_after(rig):
+    old = issued(rig, "operator", "kim", now=datetime.now(UTC) - timedelta(seconds=5))
+    other = issued(rig, "operator", "lee", now=datetime.now(UTC) - timedelta(seconds=5))
+    now_ns = time.time_ns() - 2_000_000_000
+    await rig.collector.store.write(revoke_operator, "kim", "operator:lee", now_ns)
+    await rig.collector._note_presence()
+    assert await refused(health(rig, old)) == (grpc.StatusCode.UNAUTHENTICATED, "the certificate is revoked")
+    assert (await health(rig, other)).collector_version
+    assert (await health(rig, issued(rig, "operator", "kim"))).collector_version
+
+
+async def test_following_ends_when_the_operator_is_revoked(rig, monkeypatch):
+    monkeypatch.setattr(query, "QUIET_SECONDS", 0.1)
+    operator = issued(rig, "operator", "kim", now=datetime.now(UTC) - timedelta(seconds=5))
+    async with channel_to(rig.collector.servers.link_port, operator.authority, operator) as channel:
+        call = query_pb2_grpc.QueryStub(channel).FollowEvents(query_pb2.FollowEventsRequest(), timeout=10)
+        await call.read()
+        await rig.collector.store.write(revoke_operator, "kim", "operator:lee", time.time_ns())
+        await rig.collector._note_presence()
+        code, details = await refused(call.read())
+    assert (code, details) == (grpc.StatusCode.UNAUTHENTICATED, "the certificate is revoked")
+
+
+async def test_a_restarted_collector_knows_who_is_revoked_before_it_serves(tmp_path, monkeypatch):
+    rig = Rig(make_config(tmp_path))
+    await rig.start()
+    await rig.collector.store.write(revoke_operator, "kim", "operator:lee", 7)
+    await rig.stop()
+    again = Rig(rig.config)
+    known = []
+    serve = Servers.start
+
+    async def spy(servers):
+        known.append(dict(again.collector.gate.revoked))
+        await serve(servers)
+
+    monkeypatch.setattr(Servers, "start", spy)
+    await again.start()
+    await again.stop()
+    assert known == [{"operator:kim": 7}]
 
 
 async def test_the_servers_own_certificate_is_nobodys_identity(rig):
