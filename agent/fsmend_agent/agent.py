@@ -11,7 +11,7 @@ import grp
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,16 @@ from fsmend_agent.coalesce import Coalescer
 from fsmend_agent.config import AgentConfig
 from fsmend_agent.errors import ConfigError
 from fsmend_agent.event import Clock, new_event
-from fsmend_agent.executor import Executor
+from fsmend_agent.executor import Executor, in_thread
 from fsmend_agent.filesystems import FilesystemTable, MountedFilesystem, follow, read_mounted
 from fsmend_agent.journal import Journal
 from fsmend_agent.notify_socket import Notifier
 from fsmend_agent.outbox import Outbox
-from fsmend_agent.replay import replay
+from fsmend_agent.replay import load, replay
 from fsmend_agent.seam_server import SeamCalls, SeamServer
 from fsmend_agent.spool import Spool
 from fsmend_agent.spool.storage import StorageChange
-from fsmend_agent.supervise import supervise
+from fsmend_agent.supervise import Part, supervise
 from fsmend_proto.v1 import event_pb2
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,10 @@ STUCK_SECONDS = 30.0
 """A write to the spool that takes longer is a disk that hangs; systemd may end the process then."""
 
 TEND_SECONDS = 5.0
+
+SEAM_SILENT_SECONDS = 60.0
+"""Least time between two events about connections to the seam that were closed for what they did."""
+
 MAX_DAMAGE_LINES = 20
 
 
@@ -79,6 +83,8 @@ class Sense:
             self._device_ids,
             self._acted,
         )
+        self._seam_silent_until = 0.0
+        self._seam_untold = 0
         self._seam = SeamServer(
             self._spool,
             config.seam_path,
@@ -86,7 +92,7 @@ class Sense:
                 on_command=self.executor.submit,
                 on_cancel=self.executor.cancel,
                 on_clock=self.executor.set_clock,
-                on_error=lambda reason: self._state(event_pb2.SEVERITY_WARNING, f"seam: {reason}"),
+                on_error=self._seam_closed,
                 unfinished_commands=lambda: self.executor.unfinished,
             ),
             boot_id=self._clock.boot_id,
@@ -96,23 +102,22 @@ class Sense:
         )
 
     async def run(self, stopped: asyncio.Event) -> None:
-        """Work until `stopped` is set, then leave in order: no new findings, running repairs asked to stop, flush.
+        """Work until `stopped` is set, then leave in order: running repairs asked to stop, no new findings, flush.
 
         Raises:
-            OSError: the seam's socket cannot be made, or the mount table cannot be read.
+            ConfigError: the capture makes no sense.
+            OSError: the capture or the mount table cannot be read, or the seam's socket cannot be made.
         """
         notifier = Notifier()
+        # Before the seam: a command must find what is mounted, and what an earlier life left open.
+        watchers = await self._watchers()
+        await self.executor.recover()
+        await self._seam.start()
         async with asyncio.TaskGroup() as group:
             writing = group.create_task(self.outbox.run())
-            await self._seam.start()
-            await self.executor.recover()
-            self._state(event_pb2.SEVERITY_INFO, f"agent {__version__} started")
-            if self._journal.damaged:
-                lost = f"journal of commands: {self._journal.damaged} lines were damaged; what they said is lost"
-                self._state(event_pb2.SEVERITY_WARNING, lost)
-            watching = [group.create_task(work) async for work in self._watchers()]
+            self._tell_of_the_start()
+            watching = [group.create_task(work()) for work in watchers]
             watching.append(group.create_task(notifier.feed(self._moves_on)))
-            watching.append(group.create_task(self._tend_spool()))
             notifier.ready()
             await stopped.wait()
             notifier.stopping()
@@ -123,24 +128,37 @@ class Sense:
             await asyncio.gather(*watching, return_exceptions=True)
             await self._seam.close()
             writing.cancel()
-        await asyncio.to_thread(self._spool.close)
+        self._spool.close()
 
-    async def _watchers(self) -> AsyncIterator[Coroutine[Any, Any, None]]:
-        """Yield what looks at the host: the replay of captured bytes, or the real thing."""
+    def _tell_of_the_start(self) -> None:
+        self._state(event_pb2.SEVERITY_INFO, f"agent {__version__} started")
+        damage = [f"spool: {line}" for line in self._spool.damage[:MAX_DAMAGE_LINES]]
+        if self._journal.damaged:
+            damage.append(f"journal of commands: {self._journal.damaged} lines were damaged; what they said is lost")
+        for line in damage:
+            self._state(event_pb2.SEVERITY_WARNING, line)
+
+    async def _watchers(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+        """Return what looks at the host, each kept running: the replay of captured bytes, or the real thing."""
+        keep = functools.partial(functools.partial, supervise, emit=self.outbox.emit, clock=self._clock)
+        tend = keep(Part("spool", self._tend_spool))
+        watch = self._watch()
         if self._captured is not None:
-            yield replay(self._captured, self._watch(), self.outbox.inventory, self.config.labels)
-            return
+            captured = await asyncio.to_thread(load, self._captured)
+            return [functools.partial(replay, captured, watch, self.outbox.inventory, self.config.labels), tend]
         only = [os.fsencode(point) for point in self.config.sources.mount_points]
         self._filesystems.update(await asyncio.to_thread(read_mounted, only))
-        yield follow(self._filesystems, only)
-        yield inventory.watch(
-            self._filesystems, self._collect, self.outbox.inventory, self.config.inventory.interval_seconds
-        )
-        watch = self._watch()
         found = sources.discover().items()
         self._sources = [source(watch) for name, source in found if name not in self.config.sources.disabled]
-        for source in self._sources:
-            yield supervise(source, self.outbox.emit, self._clock)
+        parts = [
+            Part("mount_table", lambda: follow(self._filesystems, only)),
+            Part("inventory", self._keep_inventory),
+        ]
+        return [*map(keep, parts), *map(keep, self._sources), tend]
+
+    async def _keep_inventory(self) -> None:
+        every_seconds = self.config.inventory.interval_seconds
+        await inventory.watch(self._filesystems, self._collect, self.outbox.inventory, every_seconds)
 
     def _watch(self) -> sources.Watch:
         return sources.Watch(
@@ -172,17 +190,27 @@ class Sense:
         return [self._devices.by_name(name).id for name in filesystem.device_names]
 
     async def _tend_spool(self) -> None:
-        """Tell what the spool found damaged, and let it do what time asks for: age, ballast, the way back to disk."""
-        for line in self._spool.damage[:MAX_DAMAGE_LINES]:
-            self._state(event_pb2.SEVERITY_WARNING, f"spool: {line}")
+        """Let the spool do what time asks for: age, ballast, the way back to disk."""
         while True:
             await asyncio.sleep(TEND_SECONDS)
-            await asyncio.to_thread(self._spool.tend)
+            # A thread of its own: those of the loop may all hang in calls into a disk that does not answer.
+            await in_thread(self._spool.tend)
 
     def _moves_on(self) -> bool:
         """Tell whether the spool still takes what it is given; that the loop runs shows by the question itself."""
         since = self.outbox.writing_since
         return since is None or self._loop.time() - since < STUCK_SECONDS
+
+    def _seam_closed(self, reason: str) -> None:
+        """Tell why a connection was closed; seldom, for whoever connects could fill the spool with it."""
+        if self._loop.time() < self._seam_silent_until:
+            self._seam_untold += 1
+            return
+        self._seam_silent_until = self._loop.time() + SEAM_SILENT_SECONDS
+        more, self._seam_untold = self._seam_untold, 0
+        self._state(
+            event_pb2.SEVERITY_WARNING, f"seam: {reason}" + (f" (and {more} more since the last)" if more else "")
+        )
 
     def _written(self) -> None:
         self._seam.notify()

@@ -40,11 +40,14 @@ def load(path: Path) -> tuple[list[MountedFilesystem], list[Capture]]:
     """Read a capture file.
 
     Raises:
-        ConfigError: a line is not what this module's docstring says; the message names the line.
+        ConfigError: a line is not what this module's docstring says, or names a source that there is not; the message
+            names the line.
+        OSError: the file cannot be read.
     """
+    known = sources.discover()
     filesystems: list[MountedFilesystem] = []
     captures: list[Capture] = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             record = json.loads(line)
             if "filesystem" in record:
@@ -53,21 +56,28 @@ def load(path: Path) -> tuple[list[MountedFilesystem], list[Capture]]:
                 captures.append(_capture(record))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"{path}:{number}: {type(error).__name__}: {error}") from error
+        if captures and captures[-1].source not in known:
+            raise ConfigError(
+                f"{path}:{number}: there is no source {captures[-1].source!r}; there are: {', '.join(known)}"
+            )
     return filesystems, captures
 
 
 async def replay(
-    path: Path,
+    captured: tuple[list[MountedFilesystem], list[Capture]],
     watch: sources.Watch,
     send: Callable[[inventory_pb2.Inventory], None],
     labels: Mapping[str, str],
 ) -> None:
     """Report the captured filesystems as this host's, then emit the captured findings at their pace.
 
-    Raises:
-        ConfigError: as `load`, or a capture names a source that there is not.
+    Args:
+        captured: as `load` returned it.
+        watch: takes the findings.
+        send: takes the inventory.
+        labels: of the host.
     """
-    filesystems, captures = load(path)
+    filesystems, captures = captured
     watch.filesystems.update(filesystems)
     described = host.describe(HERE, labels)
     mounted = [inventory_pb2.Filesystem(ref=one.ref(), mount_points=one.mount_points) for one in filesystems]
@@ -75,8 +85,6 @@ async def replay(
     known = {name: source(watch) for name, source in sources.discover().items()}
     for capture in captures:
         await asyncio.sleep(capture.after_seconds)
-        if capture.source not in known:
-            raise ConfigError(f"{path}: there is no source {capture.source!r}; there are: {', '.join(known)}")
         for event in known[capture.source].replay(capture.raw):
             watch.emit(event)
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
 
-from fsmend_agent.event import Clock, new_event
-from fsmend_agent.sources import Source, SourceUnavailableError
+from fsmend_agent.event import Clock, new_event, text
+from fsmend_agent.sources import SourceUnavailableError
 from fsmend_proto.v1 import event_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -22,6 +24,26 @@ _SEVERITY = {
 }
 
 
+class Running(Protocol):
+    """A source, or another part of the agent that looks at the host for ever."""
+
+    @property
+    def name(self) -> str:
+        """The name under which its state is told."""
+
+    @property
+    def run(self) -> Callable[[], Awaitable[None]]:
+        """Work until cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is kept running like a source, and is none."""
+
+    name: str
+    run: Callable[[], Awaitable[None]]
+
+
 def state_event(clock: Clock, name: str, state: "pb.SourceState.ValueType", reason: str = "") -> pb.Event:
     """Say what became of a source."""
     word = pb.SourceState.Name(state).removeprefix("SOURCE_STATE_").lower()
@@ -31,11 +53,11 @@ def state_event(clock: Clock, name: str, state: "pb.SourceState.ValueType", reas
     )
     event.source_state.name = name
     event.source_state.state = state
-    event.source_state.reason = reason
+    event.source_state.reason = text(reason)
     return event
 
 
-async def supervise(source: Source, emit: Callable[[pb.Event], None], clock: Clock) -> None:
+async def supervise(source: Running, emit: Callable[[pb.Event], None], clock: Clock) -> None:
     """Run `source` until cancelled; on an error report it, pause (1 s, doubling up to 5 minutes), and start it again.
 
     Returns when the kernel does not have the interface at all.

@@ -35,7 +35,7 @@ async def replayed(path):
     """Replay a capture; return the events and the inventories."""
     events, inventories = [], []
     watch = Watch(SourcesConfig(), Clock("boot"), FilesystemTable(), DeviceTable(), events.append, lambda _: None)
-    await asyncio.wait_for(room.replay(path, watch, inventories.append, {"rack": "r1"}), 10)
+    await asyncio.wait_for(room.replay(room.load(path), watch, inventories.append, {"rack": "r1"}), 10)
     return events, inventories
 
 

@@ -63,3 +63,8 @@ async def test_source_that_the_kernel_does_not_have_is_not_tried_again():
     seen = await states(source, 2)
     assert seen[1] == (pb.SOURCE_STATE_UNAVAILABLE, "not in this kernel")
     assert len(source.outcomes) == 1
+
+
+async def test_a_reason_that_is_no_utf_8_is_told_all_the_same():
+    seen = await states(Fake(ValueError("\udcff")), 2)
+    assert seen[1] == (pb.SOURCE_STATE_BROKEN, "ValueError: \\udcff")

@@ -91,7 +91,6 @@ async def watch(
         collect_now: `collect` with everything but the filesystems bound; called in a thread.
         send: takes the record; called on the event loop's thread.
         send_seconds: how often it is sent even if nothing changed.
-        send_seconds: the longest time between two records.
     """
     loop = asyncio.get_running_loop()
     changed = asyncio.Event()

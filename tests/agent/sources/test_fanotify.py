@@ -101,13 +101,13 @@ def test_no_damage_to_records_makes_it_raise(make_stage, at, damage):
 
 def test_a_filesystem_that_may_not_be_watched_is_told_once_until_it_may(make_stage, make_filesystem, monkeypatch):
     def mark(*_):
-        if not allowed:
+        if not answers.pop(0):
             raise PermissionError(errno.EPERM, "no")
 
-    allowed = False
+    answers = [False, False, True, False]
     monkeypatch.setattr(room.fanotify, "mark_filesystem", mark)
     stage = make_stage(make_filesystem())
     source = FanotifySource(stage.watch)
-    for allowed in (False, False, True, False):
+    while answers:
         source._mark(-1, make_filesystem())
     assert [gap.reason for gap in stage.gaps] == [record_pb2.GAP_REASON_NOT_WATCHED] * 2
