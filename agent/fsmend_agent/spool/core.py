@@ -113,7 +113,7 @@ class SpoolCore:
         data = b"".join([encode(frame, seed) for frame in frames])
         if self._writer and self._writer.segment.size_bytes >= self._storage.segment_bytes:
             self._close_writer()
-        self._make_room(len(data))
+        self._make_room(len(data) + SEGMENT_HEADER.size)  # perhaps into a new segment
         writer = self._writer
         if writer is None or writer.segment.directory != self._storage.current:
             self._close_writer()
