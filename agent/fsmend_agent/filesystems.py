@@ -351,7 +351,7 @@ async def follow(table: FilesystemTable, mount_points: Collection[bytes] = (), p
     """Keep `table` current until cancelled: after every change of the mount table, and every REREAD_SECONDS.
 
     Raises:
-        OSError: the mount table cannot be watched at all.
+        OSError: the mount table cannot be read or watched now (no memory, no descriptors); what is known stays.
     """
     loop = asyncio.get_running_loop()
     changed = asyncio.Event()
@@ -364,10 +364,7 @@ async def follow(table: FilesystemTable, mount_points: Collection[bytes] = (), p
         while True:
             woken = changed.is_set()
             changed.clear()
-            try:
-                table.update(await asyncio.to_thread(read_mounted, mount_points, path), remounted=woken)
-            except OSError as error:  # no memory, no descriptors: what is known stays, and the next reading may work
-                LOGGER.warning("cannot read the mount table: %s", error)
+            table.update(await asyncio.to_thread(read_mounted, mount_points, path), remounted=woken)
             try:
                 async with asyncio.timeout(REREAD_SECONDS):
                     await changed.wait()
