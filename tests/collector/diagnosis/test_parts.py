@@ -3,7 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsmend_collector.diagnosis.evidence import Evidence
+from fsmend_collector.diagnosis.config import DiagnosisConfig
+from fsmend_collector.diagnosis.evidence import Evidence, scope_name
+from fsmend_collector.diagnosis.fault import Fault
+from fsmend_collector.diagnosis.joining import FaultKey
 from fsmend_collector.diagnosis.parts import Parts
 from fsmend_proto.v1 import event_pb2
 from fsmend_proto.v1.incident_pb2 import Place
@@ -24,6 +27,8 @@ def told(scope, number, mask, time_ns=1):
         received_ns=time_ns,
         ino=ino,
         generation=7 if ino else 0,
+        sick=bool(mask),
+        scope=scope_name(scope, number),
         xfs_scope=scope,
         xfs_number=group,
         xfs_sick=mask,
@@ -55,6 +60,17 @@ def test_a_stored_row_comes_back():
     parts = Parts()
     parts.take_row(Place(xfs_scope=AG, xfs_number=1, xfs_sick=0x10), 5)
     assert parts.onto([], 64) == [Place(xfs_scope=AG, xfs_number=1, xfs_sick=0x10)]
+
+
+def test_a_sick_part_of_a_stored_incident_is_closed_by_its_health():
+    fault = Fault(FaultKey("integrity", "a1", "u1"), 0, DiagnosisConfig())
+    fault.latest = {"fs_metadata": 5}
+    fault.opened_ns = 5
+    fault.restore_place(Place(xfs_scope=AG, xfs_number=1, xfs_sick=0x10), 5)
+    assert fault.proven() is None
+    fault.take_scope(told(AG, 1, 0, 9))
+    assert fault.proven() == (9, "healthy again: ag 1")
+    assert fault.place_rows() == []
 
 
 READINGS = st.lists(
