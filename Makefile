@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHON PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: help setup-run setup-dev run test test-ansible test-vm lint format generate bench lock wheel clean
+.PHONY: help setup-run setup-dev run test test-ansible test-vm lint format generate bench bench-diagnosis lock wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,9 @@ generate: setup-dev ## generate the protobuf and cffi modules again
 
 bench: setup-dev ## measure; prints a table and writes build/bench.json
 	@PYTHONPATH=tools:tests exec $(BIN)/python -m bench $(ARGS)
+
+bench-diagnosis: setup-dev ## measure diagnosis against known truth; SEEDS=200 for the full run
+	@PYTHONPATH=tools:tests exec $(BIN)/python -m bench_diagnosis $(ARGS)
 
 lock: setup-dev ## resolve the dependencies anew into constraints.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --no-header --no-annotate \

@@ -11,7 +11,7 @@ from fsmend_collector.diagnosis.groups.settings import DAY_NS, ScanSettings
 from fsmend_collector.diagnosis.groups.tails import gamma_poisson_sf
 from fsmend_collector.diagnosis.groups.views import Group, HostView
 
-_NESTED = 2.0  # windows hold each other: together they cost about two tests, not six
+_NESTED = 8.0  # six lengths of windows and the sequential test, all of which look at every mark
 _NEVER = 1 << 30
 _KEPT = 50_000
 _Key = tuple[str, Group, int, int]

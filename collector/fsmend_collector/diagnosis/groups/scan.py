@@ -25,8 +25,8 @@ from fsmend_collector.diagnosis.groups.views import Group, HostView
 _SECONDS_NS = 1_000_000_000
 _FUTURE_NS = 60 * _SECONDS_NS
 _PLAUSIBLE_NS = 946_684_800 * _SECONDS_NS  # 2000-01-01: a clock before it was never set
-_SOLVED_AT_ONCE = 300
-_GROWTH = 1.3
+_GROWTH = 0.2
+_SOLVE_AT_LEAST_NS = 10 * _SECONDS_NS
 _DRIFT_MARKS = 6
 _WINDOWS_LOCAL = (300, 1_800, 21_600, 86_400)  # what lies within a host fails at once; over weeks it is chance
 _FLEET: Group = ("fleet", FLEET_VALUE)
@@ -51,7 +51,7 @@ class GroupScan:
         self._dirty: dict[AspectGroup, None] = {}
         self._cache: dict[AspectGroup, list[Candidate]] = {}
         self._pending: dict[AspectGroup, None] = {}
-        self._solved = 0
+        self._new_marks = self._solved_marks = self._solved_ns = 0
         self._explanations: list[Explanation] = []
         self._verdicts: dict[str, Verdict] = {}
         self._members: dict[tuple[str, str], str] = {}
@@ -135,6 +135,7 @@ class GroupScan:
             self.swallowed += 1
             return
         self._by_day[mark.time_ns // DAY_NS][mark] = None
+        self._new_marks += 1
         for group in mark.groups:
             series = self._series.get((mark.aspect, group))
             if series is None:
@@ -191,7 +192,7 @@ class GroupScan:
                 self._pending[key] = None
         self._dirty.clear()
         self._housekeep(now_ns)
-        if not self._pending or not self._due(quiet):
+        if not self._pending or not self._due(quiet, now_ns):
             return []
         return self._solve()
 
@@ -199,13 +200,13 @@ class GroupScan:
         """Do all work that waits, as `tick` does once marks stop coming."""
         return self.tick(now_ns) + self.tick(now_ns)
 
-    def _due(self, quiet: bool) -> bool:
+    def _due(self, quiet: bool, now_ns: int) -> bool:
         """Say whether to look now: in a storm only when what crosses has grown, so that it costs as the marks do."""
-        size = max(len(self._series[key].entries) for key in self._pending)
-        if quiet or size < _SOLVED_AT_ONCE or size >= self._solved * _GROWTH:
-            self._solved = size
-            return True
-        return False
+        grown = self._new_marks >= self._solved_marks * _GROWTH
+        if not (quiet or grown or now_ns - self._solved_ns >= _SOLVE_AT_LEAST_NS):
+            return False
+        self._new_marks, self._solved_ns = 0, now_ns
+        return True
 
     def _evaluate(self, key: AspectGroup) -> bool:
         series = self._series.get(key)
@@ -243,6 +244,7 @@ class GroupScan:
         self._pending.clear()
         candidates = [one for key in closure for one in self._candidates(key)]
         touched = frozenset(chain.from_iterable(one.marks for one in candidates))
+        self._solved_marks = len(touched)
         kept = [
             one
             for one in self._explanations
