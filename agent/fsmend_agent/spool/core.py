@@ -7,7 +7,7 @@ from dataclasses import replace
 from fsmend_agent.errors import ProtocolError, SpoolError
 from fsmend_agent.spool.eviction import Eviction, rewrite
 from fsmend_agent.spool.files import remove
-from fsmend_agent.spool.frame import Damage, Frame, SegmentHeader, encode, seed_of
+from fsmend_agent.spool.frame import SEGMENT_HEADER, Damage, Frame, SegmentHeader, encode, seed_of
 from fsmend_agent.spool.gaps import WEIGHT_INVENTORY, Loss, fill_holes, lost_earlier, unreadable, weight_of
 from fsmend_agent.spool.ledger import NAME as LEDGER_NAME
 from fsmend_agent.spool.ledger import Ledger
