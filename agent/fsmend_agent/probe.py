@@ -20,7 +20,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 _SECTIONS = (
     ("sees", ("source.",)),
-    ("repairs", ("action.", "target.")),
+    ("repairs", ("action.", "target.", "xfs.")),
     ("stays blind", ("blind.",)),
 )
 

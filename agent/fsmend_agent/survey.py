@@ -10,6 +10,7 @@ from fsmend_agent.errors import AgentError
 from fsmend_agent.event import text
 from fsmend_agent.filesystems import MountedFilesystem
 from fsmend_agent.sysfs import read_text
+from fsmend_agent.xfs.capability import facts
 from fsmend_proto.v1 import inventory_pb2
 
 TOOLS = {
@@ -71,6 +72,8 @@ def filesystem_capabilities(
         elif fact.name in known or not fact.name.startswith("source."):
             found.append(_capability(fact.name, fact.available, fact.reason))
     found += [_probe_action(name, action, filesystem) for name, action in actions.discover().items()]
+    if filesystem.type == "xfs":
+        found += _xfs_facts(filesystem)
     if clone:
         found.append(_capability("target.uuid", False, "a clone with the same UUID is mounted: no command can name it"))
     elif not filesystem.uuid:
@@ -105,6 +108,14 @@ def _probe_action(name: str, action: type[actions.Action], filesystem: MountedFi
         return action.probe(filesystem)
     except (OSError, AgentError) as error:
         return _capability(f"action.{name}", False, str(error))
+
+
+def _xfs_facts(filesystem: MountedFilesystem) -> list[inventory_pb2.Capability]:
+    """Return what an XFS has for repair; one that does not answer has nothing to tell."""
+    try:
+        return [_capability(*fact) for fact in facts(filesystem)]
+    except (OSError, AgentError) as error:
+        return [_capability("xfs.scrub", False, str(error))]
 
 
 def _kernel_facts(version: coverage.Version) -> list[inventory_pb2.Capability]:

@@ -12,7 +12,9 @@ from fsmend_agent.actions.scrub_xfs import ScrubXfs
 from fsmend_agent.kernel import xfs, xfs_scrub
 from fsmend_agent.kernel.xfs import ScrubSupport
 from fsmend_agent.kernel.xfs_health import ScrubType
+from fsmend_agent.survey import filesystem_capabilities
 from fsmend_agent.xfs.autofsck import ATTRIBUTE, Autofsck, read_autofsck
+from fsmend_agent.xfs.capability import facts
 from fsmend_proto.v1 import command_pb2 as pb
 
 pytestmark = pytest.mark.kernel
@@ -80,3 +82,15 @@ def test_a_kernel_without_vectors_or_scrub_says_so(mount_point):
         assert xfs_scrub.scrub_one(fd, ScrubType.AGF).errno == 25
     finally:
         os.close(fd)
+
+
+def test_the_inventory_says_what_the_filesystem_has_for_repair(mount_point, tmp_path):
+    filesystem = Host(tmp_path, mount_point).table.by_mount_point(bytes(mount_point))
+    found = {name: (available, reason) for name, available, reason in facts(filesystem)}
+    features = run("xfs_info", mount_point)
+    assert found["xfs.rmapbt"][0] is ("rmapbt=1" in features)
+    assert found["xfs.scrub"][0] is (support_of(mount_point) is not ScrubSupport.NONE)
+    assert found["xfs.autofsck"] == (True, "the filesystem's own property: unset")
+    assert not found["xfs.healer"][0]
+    names = {one.name for one in filesystem_capabilities(filesystem, [], os.uname().release)}
+    assert set(found) <= names

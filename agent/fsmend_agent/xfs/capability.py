@@ -1,12 +1,14 @@
 """Say whether the metadata of a mounted XFS could be checked or repaired here, without changing anything."""
 
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from fsmend_agent.coverage import HEALTH_MONITOR, kernel_version
 from fsmend_agent.filesystems import open_mounted
 from fsmend_agent.kernel import xfs
 from fsmend_agent.kernel.xfs import ScrubSupport
-from fsmend_agent.xfs import whole
+from fsmend_agent.xfs import neighbours, whole
 from fsmend_agent.xfs.autofsck import Autofsck, read_autofsck
 from fsmend_agent.xfs.preconditions import NOT_BUILT_IN, REPAIR_NOT_BUILT_IN
 
@@ -38,6 +40,36 @@ def can(filesystem: "MountedFilesystem", *, repair: bool) -> tuple[bool, str]:
     if filesystem.read_only or support is not ScrubSupport.REPAIR:
         return False, "mounted read-only: can only be checked" if filesystem.read_only else REPAIR_NOT_BUILT_IN
     return True, "; ".join([*_limits(features), *_limits_of_program()])
+
+
+def facts(filesystem: "MountedFilesystem") -> Iterator[tuple[str, bool, str]]:
+    """Yield what the kernel and the format of an XFS have for repair: name, whether it is there, and for what.
+
+    Raises:
+        OSError: the filesystem does not answer.
+    """
+    fd = open_mounted(filesystem)
+    try:
+        support, features, word = xfs.scrub_support(fd), xfs.geometry(fd).flags, _property(fd)
+        healers = set(neighbours.working_on(os.fstat(fd).st_dev, filesystem.mount_points))
+    finally:
+        os.close(fd)
+    has_monitor = kernel_version(os.uname().release) >= HEALTH_MONITOR
+    healed = neighbours.HEALER in healers
+    yield "xfs.scrub", support is not ScrubSupport.NONE, "" if support is not ScrubSupport.NONE else NOT_BUILT_IN
+    # A read-only mount denies repair whatever the kernel has.
+    repairs = support is ScrubSupport.REPAIR
+    yield "xfs.repair", repairs, "" if repairs else "not while read-only" if filesystem.read_only else REPAIR_NOT_BUILT_IN
+    yield "xfs.rmapbt", bool(features & _RMAPBT), "reverse mapping: to rebuild btrees, headers and inodes"
+    yield "xfs.exchange", bool(features & _EXCHANGE), "exchange-range: to rebuild directories, attributes and symlinks"
+    yield "xfs.parent", bool(features & _PARENT), "parent pointers: to find names of lost files again"
+    yield "xfs.health_monitor", has_monitor, "the kernel tells by itself" if has_monitor else "needs Linux 7.0"
+    yield (
+        "xfs.healer",
+        healed,
+        "xfs_healer has it: repairs are left to it" if healed else "xfs_healer does not run on it",
+    )
+    yield "xfs.autofsck", word.allows_repair, f"the filesystem's own property: {word.value}"
 
 
 def _property(fd: int) -> Autofsck:
