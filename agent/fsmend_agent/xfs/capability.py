@@ -59,7 +59,8 @@ def facts(filesystem: "MountedFilesystem") -> Iterator[tuple[str, bool, str]]:
     yield "xfs.scrub", support is not ScrubSupport.NONE, "" if support is not ScrubSupport.NONE else NOT_BUILT_IN
     # A read-only mount denies repair whatever the kernel has.
     repairs = support is ScrubSupport.REPAIR
-    yield "xfs.repair", repairs, "" if repairs else "not while read-only" if filesystem.read_only else REPAIR_NOT_BUILT_IN
+    lacking = "not while read-only" if filesystem.read_only else REPAIR_NOT_BUILT_IN
+    yield "xfs.repair", repairs, "" if repairs else lacking
     yield "xfs.rmapbt", bool(features & _RMAPBT), "reverse mapping: to rebuild btrees, headers and inodes"
     yield "xfs.exchange", bool(features & _EXCHANGE), "exchange-range: to rebuild directories, attributes and symlinks"
     yield "xfs.parent", bool(features & _PARENT), "parent pointers: to find names of lost files again"
