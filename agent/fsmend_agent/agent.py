@@ -40,7 +40,7 @@ STUCK_SECONDS = 30.0
 TEND_SECONDS = 5.0
 
 SEAM_SILENT_SECONDS = 60.0
-"""Least time between two events about connections to the seam that were closed for what they did."""
+"""Least time between two events about what a link did."""
 
 MAX_DAMAGE_LINES = 20
 
@@ -92,7 +92,8 @@ class Sense:
                 on_command=self.executor.submit,
                 on_cancel=self.executor.cancel,
                 on_clock=self.executor.set_clock,
-                on_error=self._seam_closed,
+                on_epoch=lambda epoch: self._seam_says(f"epoch {epoch} was begun, as the collector asked"),
+                on_error=self._seam_says,
                 unfinished_commands=lambda: self.executor.unfinished,
             ),
             boot_id=self._clock.boot_id,
@@ -201,15 +202,15 @@ class Sense:
         since = self.outbox.writing_since
         return since is None or self._loop.time() - since < STUCK_SECONDS
 
-    def _seam_closed(self, reason: str) -> None:
-        """Tell why a connection was closed; seldom, for whoever connects could fill the spool with it."""
+    def _seam_says(self, what: str) -> None:
+        """Tell what a link did; seldom, for whoever connects could fill the spool with it."""
         if self._loop.time() < self._seam_silent_until:
             self._seam_untold += 1
             return
         self._seam_silent_until = self._loop.time() + SEAM_SILENT_SECONDS
         more, self._seam_untold = self._seam_untold, 0
         self._state(
-            event_pb2.SEVERITY_WARNING, f"seam: {reason}" + (f" (and {more} more since the last)" if more else "")
+            event_pb2.SEVERITY_WARNING, f"seam: {what}" + (f" (and {more} more since the last)" if more else "")
         )
 
     def _written(self) -> None:

@@ -80,7 +80,8 @@ class Outbox:
         """Take one step in the life of a command. Never dropped: executor and journal bound their number.
 
         Returns:
-            what is done as soon as the spool holds the update, and cancelled when the agent ends before that.
+            what is done as soon as the spool holds the update, and cancelled when the agent ends before that or the
+            spool could only count it as lost.
         """
         record = record_pb2.Record(command_update=update)
         kept = self._promised[id(record)] = asyncio.get_running_loop().create_future()
@@ -156,39 +157,41 @@ class Outbox:
         self.writing_since = asyncio.get_running_loop().time()
         writing = self._thread.submit(self._spool.append, batch)
         try:
-            await asyncio.wrap_future(writing)
+            written = await asyncio.wrap_future(writing)
         except asyncio.CancelledError:
             if (
                 writing.cancelled() or writing.exception()
             ):  # waits for the thread: a batch is written or kept, never lost
                 self._waiting[:0] = batch
             else:
-                self._keep_promises(batch)
+                self._keep_promises(batch, writing.result())
             raise
-        except SpoolError as error:
+        except (SpoolError, OSError) as error:
             log.warning("the spool does not take records now: %s", error)
             self._waiting[:0] = batch
             await asyncio.sleep(RETRY_SECONDS)
             return
         finally:
             self.writing_since = None
-        self._keep_promises(batch)
+        self._keep_promises(batch, written)
         self._written()
 
-    def _keep_promises(self, batch: list[record_pb2.Record]) -> None:
-        """Tell those who wait for a record of this batch that it is in the spool."""
+    def _keep_promises(self, batch: list[record_pb2.Record], written: range) -> None:
+        """Tell those who wait for a record of this batch that it is in the spool, or that it is nowhere."""
         if self._promised:
             for record in batch:
                 kept = self._promised.pop(id(record), None)
                 if kept is not None and not kept.done():
-                    kept.set_result(None)
+                    if written:
+                        kept.set_result(None)
+                    else:
+                        kept.cancel()
 
     def _write_last(self) -> None:
         """Write what is left when the agent stops. Nobody waits any longer, so a refusal is only logged."""
         while batch := self._take():
             try:
-                self._thread.submit(self._spool.append, batch).result()
-                self._keep_promises(batch)
-            except SpoolError as error:
+                self._keep_promises(batch, self._thread.submit(self._spool.append, batch).result())
+            except (SpoolError, OSError) as error:
                 log.error("%d records could not be written at the end: %s", len(batch) + len(self._waiting), error)  # noqa: TRY400
                 return

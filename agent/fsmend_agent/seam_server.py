@@ -6,8 +6,10 @@ import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from fsmend_agent.errors import ProtocolError, SpoolError
 from fsmend_agent.seam import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, decode_request, encode_frame, read_frame
@@ -15,7 +17,8 @@ from fsmend_agent.spool import Spool
 from fsmend_proto.v1 import seam_pb2
 from fsmend_proto.v1.command_pb2 import CancelCommand, Command
 
-SOCKET_NAME = "seam.sock"
+T = TypeVar("T")
+
 _PEER_CREDENTIALS = struct.Struct("3i")
 # A batch that fits in the seam's frame, whatever was asked for.
 _MAX_BATCH_BYTES = MAX_REPLY_BYTES - (1 << 20)
@@ -36,7 +39,6 @@ class SeamCalls:
         on_command: a command from the collector, unchecked: the executor trusts nothing in it.
         on_cancel: likewise.
         on_clock: the collector's clock minus the host's, and the uncertainty, both in nanoseconds.
-        on_link: a link came (true) or the last one went (false).
         on_epoch: a new epoch was begun because the collector asked for one.
         on_error: one line about a connection that was closed for what it did.
         unfinished_commands: ids for SeamState.
@@ -45,7 +47,6 @@ class SeamCalls:
     on_command: Callable[[Command], None] = _nothing
     on_cancel: Callable[[CancelCommand], None] = _nothing
     on_clock: Callable[[int, int], None] = _nothing
-    on_link: Callable[[bool], None] = _nothing
     on_epoch: Callable[[str], None] = _nothing
     on_error: Callable[[str], None] = _nothing
     unfinished_commands: Callable[[], Sequence[str]] = field(default=tuple)
@@ -86,6 +87,12 @@ class SeamServer:
         self._server: asyncio.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: SeamSession | None = None
+        # Not the loop's threads: those may all hang in calls into a disk that does not answer.
+        self._threads = ThreadPoolExecutor(2, "seam")
+
+    async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
+        """Run what blocks on the spool."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     async def start(self) -> None:
         """Make the socket, mode 0660, and listen.
@@ -121,6 +128,7 @@ class SeamServer:
             self._server.close()
         if self._session:
             self._session.close()
+        self._threads.shutdown(wait=False)
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
 
@@ -134,13 +142,11 @@ class SeamServer:
         if self._session:
             self._session.close()  # a newer link replaces the older: the old one may be half dead
         self._session = session
-        self.calls.on_link(True)
         try:
             await session.run()
         finally:
             if self._session is session:
                 self._session = None
-                self.calls.on_link(False)
 
 
 def _peer_ids(writer: asyncio.StreamWriter) -> tuple[int, int]:
@@ -184,6 +190,7 @@ class SeamSession:
     async def run(self) -> None:
         """Serve until the peer goes, or breaks a rule."""
         sender = asyncio.create_task(self._send_batches())
+        sender.add_done_callback(lambda _: self.close())  # a link that gets no answer would wait for ever
         try:
             while (body := await read_frame(self._reader, MAX_REQUEST_BYTES)) is not None:
                 await self._answer(decode_request(body))
@@ -236,17 +243,17 @@ class SeamSession:
         self._stir.set()
 
     async def _ack(self, request: seam_pb2.SeamRequest) -> None:
-        await asyncio.to_thread(self._spool.ack, request.ack.epoch, request.ack.durable_through)
+        await self._server.in_thread(self._spool.ack, request.ack.epoch, request.ack.durable_through)
 
     async def _reject(self, request: seam_pb2.SeamRequest) -> None:
         reject = request.reject
-        await asyncio.to_thread(self._spool.reject, reject.epoch, reject.sequence, reject.reason)
+        await self._server.in_thread(self._spool.reject, reject.epoch, reject.sequence, reject.reason)
 
     async def _new_epoch(self, request: seam_pb2.SeamRequest) -> None:
         """Begin a new epoch, once: the same request again finds the epoch gone, and gets the state as it is."""
         self._wanted = None
         if request.new_epoch.epoch == self._spool.epoch:
-            self._server.calls.on_epoch(await asyncio.to_thread(self._spool.new_epoch))
+            self._server.calls.on_epoch(await self._server.in_thread(self._spool.new_epoch))
         await self._reply(seam_pb2.SeamReply(state=self._state()))
 
     async def _pass_on(self, request: seam_pb2.SeamRequest) -> None:
@@ -266,7 +273,7 @@ class SeamSession:
             if wanted is None or self._spool.next_sequence <= wanted.from_sequence:
                 continue
             try:
-                reply = await asyncio.to_thread(self._batch, wanted)
+                reply = await self._server.in_thread(self._batch, wanted)
             except ProtocolError as error:
                 reply = seam_pb2.SeamReply(error=seam_pb2.SeamError(message=str(error)))
             if self._wanted is not wanted or not (reply.HasField("error") or reply.batch.records):

@@ -156,3 +156,29 @@ async def test_an_update_that_is_written_at_the_very_end_is_kept():
         kept = outbox.command_update(command_pb2.CommandUpdate(command_id="c1"))
     assert kept.done()
     assert not kept.cancelled()
+
+
+async def test_an_update_that_the_spool_counted_as_lost_is_not_kept():
+    log = Log()
+    log.append = lambda _records: range(0)  # neither disk nor memory took them
+    async with running(log) as (outbox, _):
+        kept = outbox.command_update(command_pb2.CommandUpdate(command_id="c1"))
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(kept, 5)
+
+
+async def test_a_disk_error_that_the_spool_lets_through_ends_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fsmend_agent.outbox.RETRY_SECONDS", 0.01)
+    log, failures = Log(), [OSError(5, "Input/output error")]
+    take = log.append
+
+    def append(records):
+        if failures:
+            raise failures.pop()
+        return take(records)
+
+    log.append = append
+    async with running(log) as (outbox, written):
+        outbox.emit(event())
+        await asyncio.wait_for(written.wait(), 5)
+    assert occurrences(log.records) == 1
