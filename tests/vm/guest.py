@@ -80,6 +80,15 @@ def run(request):
         return {"status": process.returncode, "stdout": text(out.read()), "stderr": text(err.read())}
 
 
+def reap():
+    """Bury what commands left behind: orphans are the first process's."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
 def serve(port):
     while True:
         line = b""
@@ -89,6 +98,7 @@ def serve(port):
             answer = run(json.loads(line))
         except (OSError, subprocess.SubprocessError) as error:
             answer = {"status": 127, "stdout": "", "stderr": f"{type(error).__name__}: {error}"}
+        reap()
         data = json.dumps(answer).encode() + b"\n"
         while data:
             data = data[port.write(data) :]
