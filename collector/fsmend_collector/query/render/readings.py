@@ -103,9 +103,20 @@ def result_lines(view: pb.CommandView) -> list[str]:
     ]
     lines = section("Result", facts(summary))
     lines += section("Scrubs", grid(titles, scrubs))
+    lines += section("Metadata", grid(("PIECE", "CAME TO", "FLAGS", "ERRNO", "CALLS"), _pieces(result)))
     lines += section("Readings", reading_lines(result.before, result.after))
     files = [f"{visible(file.name)} ({len(file.content)} bytes)" for file in result.evidence]
     return lines + section("Evidence files", [", ".join(files)] if files else [])
+
+
+def _pieces(result: command_pb2.CommandResult) -> list[list[str | bytes]]:
+    """Return what became of each piece of XFS metadata."""
+    rows: list[list[str | bytes]] = []
+    for one in result.xfs_scrubs:
+        outcome = "repaired" if one.repaired else "corrupt" if one.corrupt else "clean"
+        number = errno_name(one.errno) if one.errno else "-"
+        rows.append([one.name, outcome, ", ".join(one.flag_names) or "-", number, str(one.calls)])
+    return rows
 
 
 def evidence_lines(view: pb.CommandView) -> list[str]:
