@@ -20,8 +20,9 @@ from fsmend_agent.coalesce import Coalescer
 from fsmend_agent.config import AgentConfig
 from fsmend_agent.errors import ConfigError
 from fsmend_agent.event import Clock, new_event
-from fsmend_agent.executor import Executor, in_thread
+from fsmend_agent.executor import Executor
 from fsmend_agent.filesystems import FilesystemTable, MountedFilesystem, follow, read_mounted
+from fsmend_agent.inventory.child import collect_in_child
 from fsmend_agent.journal import Journal
 from fsmend_agent.notify_socket import Notifier
 from fsmend_agent.outbox import Outbox
@@ -30,6 +31,7 @@ from fsmend_agent.seam_server import SeamCalls, SeamServer
 from fsmend_agent.spool import Spool
 from fsmend_agent.spool.storage import StorageChange
 from fsmend_agent.supervise import Part, supervise
+from fsmend_agent.threads import in_thread
 from fsmend_proto.v1 import event_pb2
 
 log = logging.getLogger(__name__)
@@ -184,8 +186,8 @@ class Sense:
         for source in self._sources:
             source.poke(filesystem.uuid)
 
-    def _collect(self, filesystems: tuple[MountedFilesystem, ...]) -> Any:
-        return inventory.collect(filesystems, self._clock.now(), labels=self.config.labels)
+    def _collect(self, _: tuple[MountedFilesystem, ...]) -> Any:
+        return collect_in_child(self.config.sources.mount_points, self.config.labels)
 
     def _device_ids(self, filesystem: MountedFilesystem) -> list[str]:
         return [self._devices.by_name(name).id for name in filesystem.device_names]

@@ -10,9 +10,8 @@ import hashlib
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from fsmend_agent import signature
 from fsmend_agent.admission import Admitted, Filesystems, Situation, admit, well_formed_id
@@ -20,6 +19,7 @@ from fsmend_agent.errors import ActionRefused
 from fsmend_agent.execution import Execution
 from fsmend_agent.journal import Entry, Journal, Step, orphaned
 from fsmend_agent.policy import Policy
+from fsmend_agent.threads import in_thread
 from fsmend_proto.v1 import command_pb2 as pb
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ RUNNING_LIMIT = 4
 OVERFLOW_ANSWERS = 256
 TURN_POLL_SECONDS = 0.2
 STOP_GRACE_SECONDS = 60.0
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -88,6 +86,7 @@ class Executor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = 0
         self._overflowed = 0
+        self._closing = False
         self._offset_ns: int | None = None
         self._uncertainty_ns = 0
 
@@ -106,7 +105,9 @@ class Executor:
         self._offset_ns, self._uncertainty_ns = offset_ns, uncertainty_ns
 
     def submit(self, command: pb.Command) -> None:
-        """Take a command."""
+        """Take a command. While the agent stops it is left to the collector, which sends it again to the next life."""
+        if self._closing:
+            return
         if not well_formed_id(command.id):
             self._turn_away(command.id, pb.REFUSAL_CODE_MALFORMED, "the command has no usable id")
             return
@@ -145,11 +146,23 @@ class Executor:
             who, why = command.ordered_by or "somebody", command.reason or "no reason given"
             job.cancel_reason = f"cancelled by {who}: {why}"
             job.cancelled.set()
-        elif self._journal.get(command_id) is not None and len(self._tasks) < IN_HAND_LIMIT:
+        elif self._closing or len(self._tasks) >= IN_HAND_LIMIT or not well_formed_id(command_id):
+            log.info("cancel of command %r is left unanswered", command_id[:200])
+        elif self._journal.get(command_id) is not None:
             self._begin(self._tell(command_id))
-        elif job is None and self._journal.get(command_id) is None and well_formed_id(command_id):
-            update = pb.CommandUpdate(state=pb.COMMAND_STATE_CANCELLED, message="it never came here: nothing was done")
-            self._sink(self._stamped(command_id, update))
+        elif job is None:
+            job = self._jobs[command_id] = Job(pb.Command(id=command_id), final=True)
+            self._begin(self._never_came(job))
+
+    async def _never_came(self, job: Job) -> None:
+        """Use the id up: a command that comes after its cancel must not run."""
+        entry = Entry(job.command.id, "", wall_ns=self._clock.now().wall_ns)
+        try:
+            await self._write(lambda: self._journal.accept(entry))
+            message = "it never came here: nothing was done"
+            await self._end(job, pb.CommandUpdate(state=pb.COMMAND_STATE_CANCELLED, message=message))
+        finally:
+            del self._jobs[job.command.id]
 
     async def recover(self) -> None:
         """Report what the agent's last life left open; call it once, before the first `submit`. Nothing is run."""
@@ -157,11 +170,11 @@ class Executor:
         for entry in self._journal.at(Step.ACCEPTED, Step.STARTED):
             await self._finish(orphaned(entry))
         for entry in unreported:
-            update = await in_thread(lambda entry=entry: self._journal.final_update(entry.id))  # type: ignore[misc]
-            await self._report_end(entry.id, update)
+            await self._report_end(entry.id, await self._remembered(entry.id))
 
     async def close(self, seconds: float = 10.0) -> None:
         """Ask everything in hand to stop, and wait a while; what still runs then is `unknown` at the next start."""
+        self._closing = True
         for job in self._jobs.values():
             job.cancel_reason = job.cancel_reason or "the agent stops"
             job.cancelled.set()
@@ -290,17 +303,27 @@ class Executor:
             return
         if job is not None:
             if job.last is not None:
-                self._sink(job.last)
+                await self._answer(job.last)
             return
         await self._tell(command.id)
 
     async def _tell(self, command_id: str) -> None:
         """Report once more how a command in the journal ended."""
+        await self._answer(await self._remembered(command_id))
+
+    async def _answer(self, update: pb.CommandUpdate) -> None:
+        """Send an update once more, and be in hand until it is durable: so the number of answers is bounded."""
+        kept = self._sink(update)
+        if kept is not None:
+            await kept
+
+    async def _remembered(self, command_id: str) -> pb.CommandUpdate:
+        """Return how a command in the journal ended."""
         update = await in_thread(lambda: self._journal.final_update(command_id))
         if update is None:
             message = "this id was used before; what became of it is not known any more"
             update = self._stamped(command_id, pb.CommandUpdate(state=pb.COMMAND_STATE_UNKNOWN, message=message))
-        self._sink(update)
+        return update
 
     def _turn_away(self, command_id: str, code: "pb.RefusalCode.ValueType", reason: str) -> None:
         """Refuse without remembering it; silently (but for the log) once it becomes a flood."""
@@ -330,9 +353,9 @@ class Executor:
         await self._write(lambda: self._journal.finish(update))
         await self._report_end(update.command_id, update)
 
-    async def _report_end(self, command_id: str, update: pb.CommandUpdate | None) -> None:
+    async def _report_end(self, command_id: str, update: pb.CommandUpdate) -> None:
         """Send a final update; note that it is out when it is: a spool that refuses must hold nothing else up."""
-        kept = None if update is None else self._sink(update)
+        kept = self._sink(update)
         if kept is not None:
             self._begin(self._reported(command_id, kept))
         else:
@@ -356,38 +379,6 @@ class Executor:
         update.command_id = command_id
         update.clocks.CopyFrom(self._clock.now())
         return update
-
-
-def in_thread(function: Callable[[], T]) -> "asyncio.Future[T]":
-    """Run `function` in a thread of its own, and return what will hold its result.
-
-    A daemon thread, not a pool's: one that the kernel holds for ever must neither keep others from running nor the
-    agent from ending. The executor bounds their number.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: list[T], error: BaseException | None) -> None:
-        if future.cancelled():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result[0])
-
-    def work() -> None:
-        result: list[T] = []
-        raised: BaseException | None = None
-        try:
-            result.append(function())
-        except BaseException as error:  # supervisor: carried to who waits  # noqa: BLE001
-            raised = error
-        # The loop is closed when the agent ends before the thread does.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, result, raised)
-
-    threading.Thread(target=work, name="command", daemon=True).start()
-    return future
 
 
 def _digest(command: pb.Command) -> str:

@@ -139,7 +139,10 @@ class Journal:
         """Return the final update of a command; None when it has none, or it cannot be read any more."""
         with self._lock:
             entry = self._entries.get(command_id)
-            data = None if entry is None else self._final(entry)
+            try:
+                data = None if entry is None else self._final(entry)
+            except OSError:
+                data = None
         return None if data is None else pb.CommandUpdate.FromString(data)
 
     def close(self) -> None:

@@ -173,7 +173,7 @@ async def test_a_running_command_is_cancelled_and_keeps_its_result(path):
 async def test_a_cancel_of_what_never_came_is_answered_and_one_of_what_ended_tells_its_end(path):
     bench = Bench(path)
     bench.executor.cancel(pb.CancelCommand(command_id="never"))
-    (answer,) = bench.of("never")
+    answer = await bench.end_of("never")
     assert (answer.state, "never came" in answer.message) == (pb.COMMAND_STATE_CANCELLED, True)
     end = await bench.run()
     count = len(bench.of("c0"))
@@ -183,6 +183,47 @@ async def test_a_cancel_of_what_never_came_is_answered_and_one_of_what_ended_tel
     assert bench.ran.count("c0") == 1
     bench.executor.cancel(pb.CancelCommand(command_id="bad\nid"))
     assert not bench.of("bad\nid")
+
+
+async def test_a_command_that_comes_after_its_cancel_does_not_run(path):
+    bench = Bench(path)
+    late, later = bench.command("late"), bench.command("later")
+    for command in (late, later):
+        bench.executor.cancel(pb.CancelCommand(command_id=command.id))
+    bench.executor.submit(late)
+    await bench.end_of("later")
+    bench.start()
+    bench.executor.submit(later)
+    await bench.until(lambda: len(bench.of("later")) == 2)
+    assert {update.state for update in bench.updates} == {pb.COMMAND_STATE_CANCELLED}
+    assert not bench.ran
+
+
+async def test_a_command_that_comes_while_the_agent_stops_does_not_begin(path):
+    bench = Bench(path)
+    closing = asyncio.create_task(bench.executor.close())
+    await asyncio.sleep(0)
+    bench.executor.submit(bench.command())
+    await closing
+    assert not bench.updates
+    assert not bench.ran
+
+
+async def test_an_end_that_is_asked_for_again_and_again_waits_once_for_the_spool(path, monkeypatch):
+    monkeypatch.setattr(executor, "IN_HAND_LIMIT", 3)
+    monkeypatch.setattr(executor, "OVERFLOW_ANSWERS", 5)
+    bench = Bench(path)
+    command = bench.command()
+    await bench.run(command)
+    bench.updates.clear()
+    bench.kept = asyncio.get_running_loop().create_future()
+    for _ in range(100):
+        bench.executor.submit(command)
+        bench.executor.cancel(pb.CancelCommand(command_id=command.id))
+        await asyncio.sleep(0.001)
+    assert len(bench.updates) <= 8
+    bench.kept.set_result(None)
+    await bench.executor.close()
 
 
 async def test_a_dry_run_checks_and_does_nothing(path):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from itertools import islice
+from unittest.mock import Mock
 
 import pytest
 from agent.executing import Bench
@@ -85,6 +86,20 @@ async def test_an_end_is_called_reported_when_the_spool_has_it(tmp_path):
     bench.kept.set_result(None)
     await bench.executor.close()
     assert [entry.id for entry in bench.journal.at(Step.REPORTED)] == ["c0"]
+
+
+async def test_an_end_that_the_disk_does_not_give_back_is_told_as_unknown(tmp_path, monkeypatch):
+    bench = Bench(tmp_path / "journal")
+    bench.kept = asyncio.get_running_loop().create_future()
+    await bench.run(bench.command("c0"))
+    bench.kept.cancel()
+    await bench.executor.close()
+    bench.updates.clear()
+    bench.kept = None
+    bench.start()
+    monkeypatch.setattr(os, "pread", Mock(side_effect=OSError(5, "Input/output error")))
+    await bench.executor.recover()
+    assert [update.state for update in bench.updates] == [pb.COMMAND_STATE_UNKNOWN]
 
 
 CHILD = textwrap.dedent(
