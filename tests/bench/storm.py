@@ -55,7 +55,7 @@ def _storm(stage: Stage, sysfs: Path, uuid: str) -> dict[str, float]:
         used, began = cpu_seconds(sense), time.monotonic()
         _errors(sysfs / "trigger_fs_error", began)
         took = time.monotonic() - began
-        _await_all(stage, uuid, int((sysfs / "errors_count").read_text()))
+        _await_all(stage, uuid, sysfs / "errors_count")
         used = cpu_seconds(sense) - used
     finally:
         follow.kill()
@@ -85,14 +85,15 @@ def _lines(follow: "subprocess.Popen[bytes]", seen: list[float]) -> None:
     seen.extend(time.monotonic() for _ in follow.stdout)
 
 
-def _await_all(stage: Stage, uuid: str, expected: int) -> None:
-    """Wait until trace events and the gaps of the trace make up what the superblock counted."""
+def _await_all(stage: Stage, uuid: str, counter: Path) -> None:
+    """Wait until trace events and the gaps of the trace make up what the superblock counted, a moment later."""
     deadline = time.monotonic() + ANSWER_SECONDS
     while True:
         events = stage.fsmend("get", "events", "--fs", uuid, "--source", "trace", "--limit", "0")
         gaps = stage.fsmend("get", "gaps", "--limit", "0")
         arrived = sum(one["event"]["count"] for one in events)
         lost = sum(one["gap"]["lost"] for one in gaps if one["gap"]["source"] == "trace")
+        expected = int(counter.read_text())
         if arrived + lost == expected == ERRORS:
             return
         if time.monotonic() > deadline:
