@@ -205,6 +205,7 @@ async def test_a_command_that_comes_while_the_agent_stops_does_not_begin(path):
     await asyncio.sleep(0)
     bench.executor.submit(bench.command())
     await closing
+    await asyncio.sleep(0.05)
     assert not bench.updates
     assert not bench.ran
 
