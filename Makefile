@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-export PYTHON PYTHONDONTWRITEBYTECODE ?= 1
+export PYTHON
 
 .PHONY: help setup-run setup-dev run test test-ansible test-vm lint format generate bench bench-diagnosis lock wheel clean
 

@@ -1,8 +1,9 @@
-"""The command line of the agent: run, sense, link, enrol, probe, version."""
+"""The command line of the agent: run, sense, link, enrol, probe, inventory, version."""
 
 import argparse
 import asyncio
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -55,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--token-file", type=Path, help="file that holds the join token, such as /dev/stdin")
     probe = add("probe", _probe, "print what this kernel makes visible and repairable, and why not", configured=False)
     probe.add_argument("-o", "--output", choices=["table", "json"], default="table")
+    inventory = add("inventory", _inventory, "print what this host consists of, as JSON", configured=False)
+    inventory.add_argument("--binary", action="store_true", help="print a serialised Inventory message instead")
+    inventory.add_argument("--mount-point", action="append", default=[], help="only filesystems mounted there")
     add("version", _version, "print the version", configured=False)
     return parser
 
@@ -97,6 +101,21 @@ def _probe(options: argparse.Namespace) -> None:
     from fsmend_agent.probe import print_probe  # noqa: PLC0415
 
     print_probe(sys.stdout, options.output)
+
+
+def _inventory(options: argparse.Namespace) -> None:
+    from fsmend_agent.event import Clock  # noqa: PLC0415
+    from fsmend_agent.filesystems import read_mounted  # noqa: PLC0415
+    from fsmend_agent.inventory.collect import collect  # noqa: PLC0415
+
+    points = [os.fsencode(point) for point in options.mount_point]
+    found = collect(read_mounted(points), Clock().now())
+    if options.binary:
+        sys.stdout.buffer.write(found.SerializeToString())
+        return
+    from google.protobuf.json_format import MessageToJson  # noqa: PLC0415
+
+    sys.stdout.write(MessageToJson(found, preserving_proto_field_name=True) + "\n")
 
 
 def _version(_: argparse.Namespace) -> None:

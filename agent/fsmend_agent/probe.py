@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, TextIO
 
-from fsmend_agent import inventory
 from fsmend_agent.event import Clock, text
 from fsmend_agent.filesystems import read_mounted
+from fsmend_agent.inventory.collect import collect
 from fsmend_agent.survey import capabilities, filesystem_capabilities
 from fsmend_proto.v1 import inventory_pb2
 
@@ -27,7 +27,7 @@ _SECTIONS = (
 
 def print_probe(stream: TextIO, output: Literal["table", "json"] = "table") -> None:
     """Write what can be seen and repaired on this host; works without root and says what that leaves unchecked."""
-    found = inventory.collect(read_mounted(), Clock().now())
+    found = collect(read_mounted(), Clock().now())
     if output == "json":
         json.dump(as_dict(found), stream, indent=2)
         stream.write("\n")

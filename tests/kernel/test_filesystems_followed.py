@@ -11,7 +11,7 @@ from fsmend_agent import filesystems
 from fsmend_agent.devices import DeviceTable
 from fsmend_agent.event import Clock
 from fsmend_agent.filesystems import FilesystemTable, follow, open_mounted, read_mounted
-from fsmend_agent.inventory import collect
+from fsmend_agent.inventory.collect import collect
 from fsmend_agent.kernel import mounts
 
 pytestmark = pytest.mark.kernel

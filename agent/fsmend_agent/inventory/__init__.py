@@ -1,22 +1,22 @@
 """The Inventory record: what this host consists of, and what can be seen and repaired here.
 
 It is the population that diagnosis counts against, so it is complete or not sent: a part that cannot be read is
-empty, never left out.
+empty, never left out. `collect` has all of it; it is run by a child process (`child`), so that a mount that hangs
+holds nobody up, and so that what it takes is given back.
 """
 
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 
-from fsmend_agent import survey
 from fsmend_agent.devices import DeviceTable
 from fsmend_agent.filesystems import FilesystemTable, MountedFilesystem
-from fsmend_agent.inventory import disks, host, mounted
+from fsmend_agent.inventory import host
 from fsmend_agent.inventory.host import HERE, Roots
-from fsmend_proto.v1 import event_pb2, inventory_pb2
+from fsmend_proto.v1 import inventory_pb2
 
-__all__ = ["HERE", "Roots", "collect", "device_table", "digest", "watch"]
+__all__ = ["HERE", "Roots", "device_table", "digest", "watch"]
 
 LOOK_SECONDS = 3600.0
 """How often the devices are read again: a disk that is swapped changes no mount table."""
@@ -34,36 +34,6 @@ LEAST_SECONDS = 5.0
 def device_table(roots: Roots = HERE) -> DeviceTable:
     """Return the device look-ups of this host, as the inventory names them."""
     return DeviceTable(roots.sys, host.machine_id(roots) or host.name(roots))
-
-
-def collect(
-    filesystems: Iterable[MountedFilesystem],
-    clocks: event_pb2.Clocks,
-    *,
-    labels: Mapping[str, str] | None = None,
-    roots: Roots = HERE,
-) -> inventory_pb2.Inventory:
-    """Return the inventory of this host. Blocks: call it in a thread."""
-    table = device_table(roots)
-    filesystems = tuple(filesystems)
-    clones = FilesystemTable(filesystems).clones()
-    described = host.describe(roots, labels or {})
-    general = survey.capabilities(described.kernel_release)
-    described.capabilities.extend(general)
-    inventory = inventory_pb2.Inventory(clocks=clocks, host=described, devices=disks.describe(table, roots.sys))
-    for filesystem in filesystems:
-        one = mounted.describe(filesystem, table, roots.sys)
-        one.capabilities.extend(
-            survey.filesystem_capabilities(
-                filesystem,
-                general,
-                described.kernel_release,
-                features=one.features,
-                clone=filesystem.uuid in clones,
-            )
-        )
-        inventory.filesystems.append(one)
-    return inventory
 
 
 def digest(inventory: inventory_pb2.Inventory) -> str:

@@ -9,6 +9,7 @@ from agent.sysfs_tree import Tree
 from fsmend_agent import inventory, survey
 from fsmend_agent.filesystems import FilesystemTable, MountedFilesystem
 from fsmend_agent.inventory import Roots
+from fsmend_agent.inventory import collect as collecting
 from fsmend_proto.v1 import event_pb2, inventory_pb2
 
 UUID = "a1f3c2d4-0000-4000-8000-000000000001"
@@ -42,7 +43,7 @@ def roots(tmp_path):
 
 
 def collect(roots, *filesystems):
-    return inventory.collect(filesystems, CLOCKS, labels={"rack": "r7"}, roots=roots)
+    return collecting.collect(filesystems, CLOCKS, labels={"rack": "r7"}, roots=roots)
 
 
 def test_it_has_host_devices_and_filesystems(roots):
@@ -74,7 +75,7 @@ def test_clones_are_both_listed_and_neither_is_a_target(roots):
 
 
 def test_an_empty_host_is_described(tmp_path):
-    found = inventory.collect((), CLOCKS, roots=Roots(tmp_path, tmp_path, tmp_path))
+    found = collecting.collect((), CLOCKS, roots=Roots(tmp_path, tmp_path, tmp_path))
     assert not found.devices
     assert found.host.agent_version
 
