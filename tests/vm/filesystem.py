@@ -51,7 +51,7 @@ class Xfs:
         """Mount it, able to repair directories and symlinks too."""
         if exchange:
             self.exchange("on")
-        self.host.sh(f"mount {f'-o {options}' if options else ''} {self.disk} {MOUNT}")
+        self.host.sh(f"mkdir -p {MOUNT}; mount {f'-o {options}' if options else ''} {self.disk} {MOUNT}")
 
     def exchange(self, state):
         self.host.sh(f"{sys.executable} -I {HERE / 'exchange_bit.py'} {state} {self.disk}")
