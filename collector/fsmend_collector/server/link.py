@@ -104,9 +104,17 @@ class LinkService(link_pb2_grpc.LinkServicer):
         return None
 
     async def _serve(self, session: Session, hello: link_pb2.Hello, interval_seconds: int) -> None:
+        try:
+            reason = await self._fence(session, hello.boot_id)
+            if reason is not None:
+                await session.refuse(reason)
+                return
+            await self._welcome(session, interval_seconds)
+        finally:
+            self._closed(session)
+
+    async def _welcome(self, session: Session, interval_seconds: int) -> None:
         services, opened = self._services, session.opened
-        if await self._fence(session, hello.boot_id):
-            return
         services.presence.opened(opened.agent_id, opened.session_id, time.time_ns())
         services.feed.changed("presence")
         welcome = link_pb2.Welcome(
@@ -117,13 +125,10 @@ class LinkService(link_pb2_grpc.LinkServicer):
             server_wall_ns=time.time_ns(),
             protocol_version=PROTOCOL_VERSION,
         )
-        try:
-            await session.run(welcome, services.ingest, services.dispatch, services.presence)
-        finally:
-            self._closed(session)
+        await session.run(welcome, services.ingest, services.dispatch, services.presence)
 
-    async def _fence(self, session: Session, boot_id: str) -> bool:
-        """End an older session of the same agent; true when both must end, because two hosts use the identity."""
+    async def _fence(self, session: Session, boot_id: str) -> link_pb2.ConnectResponse | None:
+        """End an older session of the same agent; return what ends this one too, as when two hosts use the identity."""
         agent_id = session.opened.agent_id
         older = self._sessions.get(agent_id)
         self._sessions[agent_id] = session
@@ -132,13 +137,14 @@ class LinkService(link_pb2_grpc.LinkServicer):
             older.end(End(drain(0, "a newer session of this agent began")))
         reason = self._clones.observe(agent_id, boot_id, fenced_living=living, now_seconds=time.monotonic())
         if not reason:
-            return False
+            return drain(1, self._draining) if self._draining else None
         log.error("agent %s is quarantined: %s", agent_id, reason)
-        await self._services.store.write(quarantine, agent_id, reason, time.time_ns())
+        try:
+            await self._services.store.write(quarantine, agent_id, reason, time.time_ns())
+        except StoreError as error:
+            return drain(STORE_RETRY_SECONDS, str(error))
         self._clones.forget(agent_id)
-        del self._sessions[agent_id]
-        await session.refuse(drain(QUARANTINE_RETRY_SECONDS, f"quarantined: {reason}"))
-        return True
+        return drain(QUARANTINE_RETRY_SECONDS, f"quarantined: {reason}")
 
     def _closed(self, session: Session) -> None:
         opened = session.opened

@@ -5,16 +5,26 @@ from collections import deque
 
 from fsmend_proto.v1 import link_pb2
 
+# A peer that asks and never reads the answers is not read from any more.
+MOST_WAITING = 64
+
 
 class Outbox:
-    """Messages of one session; bounded, because only what the window and the command queue allow gets in."""
+    """Messages of one session; bounded, because the session waits for room before it reads what calls for an answer."""
 
     def __init__(self) -> None:
         self._messages: deque[link_pb2.ConnectResponse] = deque()
         self._received = self._durable = 0
         self._acknowledge = False
         self._wake = asyncio.Event()
+        self._taken = asyncio.Event()
         self._closed = False
+
+    async def room(self) -> None:
+        """Wait until few enough messages wait."""
+        while len(self._messages) >= MOST_WAITING:
+            self._taken.clear()
+            await self._taken.wait()
 
     def push(self, message: link_pb2.ConnectResponse) -> None:
         """Append a message."""
@@ -43,6 +53,7 @@ class Outbox:
             await self._wake.wait()
         taken = list(self._messages)
         self._messages.clear()
+        self._taken.set()
         if self._acknowledge:
             ack = link_pb2.Ack(received_through=max(self._received, self._durable), durable_through=self._durable)
             taken.insert(0, link_pb2.ConnectResponse(ack=ack))

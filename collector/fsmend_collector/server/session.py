@@ -5,6 +5,7 @@ then written before the stream is closed.
 """
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +13,14 @@ from typing import Any
 import grpc
 
 from fsmend_collector.dispatch import Dispatch
-from fsmend_collector.errors import EpochStale, ProtocolError, StoreError
+from fsmend_collector.errors import CollectorError, EpochStale, ProtocolError, StoreError
 from fsmend_collector.fleet import Presence
 from fsmend_collector.ingest import Committed, Ingest
 from fsmend_collector.server.outbox import Outbox
 from fsmend_collector.sessions import Opened
 from fsmend_proto.v1 import link_pb2
+
+log = logging.getLogger(__name__)
 
 STORE_RETRY_SECONDS = 10
 FLUSH_SECONDS = 5.0
@@ -134,11 +137,15 @@ class Session:
         if task.cancelled():
             self.end(End())
         elif (error := task.exception()) is not None:
+            # gRPC's own: the agent is gone.
+            if not isinstance(error, (CollectorError, grpc.aio.BaseError)):
+                log.error("the session of agent %s broke", self.opened.agent_id, exc_info=error)
             self.end(end_of(error, self._epoch))
 
     async def _read(self, ingest: Ingest, presence: Presence) -> None:
         opened = self.opened
         while True:
+            await self._outbox.room()
             request = await self._context.read()
             if request is grpc.aio.EOF:
                 self.end(End())
@@ -157,8 +164,8 @@ class Session:
     async def _take(self, batch: link_pb2.RecordBatch, ingest: Ingest) -> None:
         """Hand one batch to ingest; not reading on while the window is full is what holds the agent back."""
         await self._window.acquire()
-        future = await ingest.submit(self.opened.agent, self.opened.agent_id, batch)
-        self._outbox.received(batch.first_sequence + len(batch.records) - 1)
+        through, future = await ingest.submit(self.opened.agent, self.opened.agent_id, batch)
+        self._outbox.received(through)
         self._in_flight.add(future)
         future.add_done_callback(self._committed)
 

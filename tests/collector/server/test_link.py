@@ -5,6 +5,9 @@ import asyncio
 import grpc
 from collector.rig import batch, event_record, events_batch, eventually, gap_record
 
+from fsmend_collector.errors import WriteFailed
+from fsmend_collector.fleet import quarantine
+from fsmend_collector.server.admission import CloneWatch
 from fsmend_proto.v1 import link_pb2
 
 
@@ -187,6 +190,36 @@ async def test_an_agent_that_closes_its_side_gets_its_acknowledgements_first(rig
     await stream.call.done_writing()
     await stream.acked(50)
     assert (await stream.status())[0] is grpc.StatusCode.OK
+
+
+async def test_an_agent_that_comes_while_the_collector_stops_is_drained_too(rig):
+    agent = await rig.agent()
+    stream = agent.open()
+    await asyncio.sleep(0.3)  # it is let in, and has not said hello
+    await rig.collector.link.drain("the collector is stopping")
+    await stream.send(agent.hello())
+    assert (await stream.until("drain")).reason == "the collector is stopping"
+    assert len(rig.collector.link) == 0
+
+
+async def test_a_quarantine_that_cannot_be_written_leaves_no_session_behind(rig, monkeypatch):
+    agent = await rig.agent()
+    first = await agent.connect()
+    monkeypatch.setattr(CloneWatch, "observe", lambda *_a, **_k: "two hosts")
+    write = rig.collector.store.write
+
+    async def full(function, *arguments):
+        if function is quarantine:
+            raise WriteFailed("disk full")
+        return await write(function, *arguments)
+
+    monkeypatch.setattr(rig.collector.store, "write", full)
+    second = agent.open()
+    await second.send(agent.hello())
+    assert "disk full" in (await second.until("drain")).reason
+    assert (await first.status())[0] is grpc.StatusCode.OK
+    await second.status()
+    assert len(rig.collector.link) == 0
 
 
 async def test_stopping_drains_every_agent(rig):

@@ -1,6 +1,6 @@
 import asyncio
 
-from fsmend_collector.server.outbox import Outbox
+from fsmend_collector.server.outbox import MOST_WAITING, Outbox
 from fsmend_proto.v1 import link_pb2
 
 
@@ -18,6 +18,18 @@ async def test_acknowledgements_coalesce_and_other_messages_keep_their_order():
     first, *rest = await outbox.take()
     assert (first.ack.received_through, first.ack.durable_through) == (9, 7)
     assert [message.heartbeat.wall_ns for message in rest] == [1, 2]
+
+
+async def test_a_full_outbox_has_no_room_until_it_was_taken():
+    outbox = Outbox()
+    for number in range(MOST_WAITING):
+        await asyncio.wait_for(outbox.room(), 1)
+        outbox.push(heartbeat(number))
+    waiting = asyncio.create_task(outbox.room())
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    assert len(await outbox.take()) == MOST_WAITING
+    await asyncio.wait_for(waiting, 1)
 
 
 async def test_an_acknowledgement_never_falls():

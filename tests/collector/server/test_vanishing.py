@@ -1,11 +1,15 @@
 """Agents that vanish at any moment leave nothing behind: no error in the log, no task, no session."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import random
 
 from collector.rig import events_batch, eventually
+
+from fsmend_collector.server.outbox import MOST_WAITING
+from fsmend_proto.v1 import link_pb2
 
 ROUNDS = 12
 
@@ -46,6 +50,24 @@ async def test_agents_that_vanish_at_any_moment_leave_nothing_behind(rig, caplog
     last = await agent.connect()
     sequences = [row.sequence for row in await rig.rows("SELECT sequence FROM events ORDER BY id")]
     assert sequences == list(range(1, last.welcome.durable_through + 1))
+
+
+async def test_an_agent_that_asks_and_never_reads_is_not_answered_without_bound(rig):
+    deaf = await rig.agent()
+    stream = await deaf.connect()
+    (session,) = rig.collector.link._sessions.values()
+    peak = 0
+
+    async def ask():
+        nonlocal peak
+        while True:
+            await stream.send(link_pb2.Heartbeat(wall_ns=1))
+            peak = max(peak, len(session._outbox._messages))
+
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(4):
+            await ask()
+    assert peak <= MOST_WAITING
 
 
 async def test_an_agent_that_does_not_read_is_held_back_and_holds_up_nobody(rig):
