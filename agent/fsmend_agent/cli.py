@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import functools
 import logging
 import os
 import sys
@@ -12,6 +13,7 @@ from fsmend_agent.config import DEFAULT_PATH, AgentConfig, load
 from fsmend_agent.errors import AgentError
 
 OK, ERROR = 0, 1
+HELP_COLUMNS = 100
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,13 +35,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="fsmend-agent", description="Watch this host's filesystems and disks, and repair what it is told to."
-    )
+    # Without a width argparse asks shutil, which brings three compressors into the memory of sense.
+    form = functools.partial(argparse.HelpFormatter, width=HELP_COLUMNS)
+    description = "Watch this host's filesystems and disks, and repair what it is told to."
+    parser = argparse.ArgumentParser(prog="fsmend-agent", description=description, formatter_class=form)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, command: object, summary: str, *, configured: bool = True) -> argparse.ArgumentParser:
-        one = commands.add_parser(name, help=summary, description=summary)
+        one = commands.add_parser(name, help=summary, description=summary, formatter_class=form)
         one.set_defaults(command=command)
         if configured:
             one.add_argument("--config", type=Path, default=DEFAULT_PATH, help=f"configuration file ({DEFAULT_PATH})")
