@@ -30,8 +30,10 @@ class Ingest:
         self.events = 0
         self.batches = 0
 
-    async def submit(self, agent: int, agent_id: str, batch: link_pb2.RecordBatch) -> asyncio.Future[Committed]:
-        """Decode a batch and queue it; the future is resolved after its commit.
+    async def submit(
+        self, agent: int, agent_id: str, batch: link_pb2.RecordBatch
+    ) -> tuple[int, asyncio.Future[Committed]]:
+        """Decode a batch and queue it; return the last sequence that it accounts for, and what its commit resolves.
 
         Waits while too many bytes of all agents are on their way to the disk.
 
@@ -49,7 +51,7 @@ class Ingest:
         if self._bytes > MAX_BYTES_IN_FLIGHT:
             self._room.clear()
         future.add_done_callback(lambda done: self._settled(done, size))
-        return future
+        return plan.through, future
 
     def _settled(self, done: asyncio.Future[Committed], size: int) -> None:
         self._bytes -= size

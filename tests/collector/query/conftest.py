@@ -140,7 +140,7 @@ class Collector:
         )
 
         async def submit():
-            return await (await self.ingest.submit(number, agent_id, batch))
+            return await (await self.ingest.submit(number, agent_id, batch))[1]
 
         return self.run(submit())
 
