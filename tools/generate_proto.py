@@ -19,11 +19,11 @@ def generate(target: Path) -> None:
     """Run protoc with the message, stub and type generators into `target`."""
     sources = sorted(str(path.relative_to(PROTO_ROOT)) for path in PROTO_ROOT.glob("fsmend_proto/v1/*.proto"))
     includes = [f"-I{PROTO_ROOT}", f"-I{Path(grpc_tools.__file__).parent / '_proto'}"]
-    outputs = [f"--{kind}_out={target}" for kind in ("python", "mypy")]
+    outputs = [f"--python_out={target}", f"--mypy_out=quiet:{target}"]
     services = [source for source in sources if "\nservice " in (PROTO_ROOT / source).read_text()]
     if protoc.main(["protoc", *includes, *outputs, *sources]) != 0:
         sys.exit("protoc failed")
-    grpc_outputs = [f"--{kind}_out={target}" for kind in ("grpc_python", "mypy_grpc")]
+    grpc_outputs = [f"--grpc_python_out={target}", f"--mypy_grpc_out=quiet:{target}"]
     if protoc.main(["protoc", *includes, *grpc_outputs, *services]) != 0:
         sys.exit("protoc failed for the services")
 
