@@ -224,7 +224,8 @@ class FleetDiagnosis:
             units = [unit.agent_id]
         for name in filter(None, units):
             shared = self._shared.get(self.scan.member_of(unit.agent_id, name))
-            if shared is not None and shared.active and incident.onset_ns >= shared.verdict.onset_ns - _BEFORE_NS:
+            began_ns = max(incident.onset_ns, incident.opened_ns)  # clocks of hosts may be off, the collector's is not
+            if shared is not None and shared.active and began_ns >= shared.verdict.onset_ns - _BEFORE_NS:
                 return shared.verdict.incident_id
         return ""
 

@@ -45,7 +45,7 @@ class Outcome:
     Attributes:
         shared: shared causes that are told at the end.
         units: incidents of single units that are open at the end and in no shared cause.
-        first_told: group → when it was first told.
+        first_told: when each shared cause was told or changed, and its members then.
         seconds: processor time.
         findings: how many there were.
     """
@@ -53,7 +53,7 @@ class Outcome:
     world: World
     shared: list[Reported]
     units: list[Reported]
-    first_told: dict[tuple[str, str], int]
+    first_told: list[tuple[int, frozenset[Unit]]]
     merged: dict[str, str]
     seconds: float
     findings: int
@@ -72,7 +72,7 @@ class Runner:
         self.fed: list[Evidence] = []
         self.away: dict[str, int] = {}
         self.told: dict[str, tuple[int, incident_pb2.Incident]] = {}
-        self.first_told: dict[tuple[str, str], int] = {}
+        self.first_told: list[tuple[int, frozenset[Unit]]] = []
         self.ledger: list[tuple[int, IncidentChange]] = []
 
     def _fresh(self) -> FleetDiagnosis:
@@ -157,12 +157,8 @@ class Runner:
             first, _ = self.told.get(incident.id, (now_ns, None))
             self.told[incident.id] = (first, incident)
             if incident.HasField("statistics") and incident.state == _OPEN:
-                self.first_told.setdefault(self._group(incident), now_ns)
+                self.first_told.append((now_ns, frozenset(_member(one) for one in incident.members)))
             self.ledger.append((now_ns, change))
-
-    def _group(self, incident: incident_pb2.Incident) -> tuple[str, str]:
-        verdict = self.diagnosis.scan.verdicts.get(incident.id)
-        return verdict.group if verdict is not None else (incident.cause.dimension, incident.cause.value)
 
     def _outcome(self, seconds: float) -> Outcome:
         shared = []
@@ -181,7 +177,7 @@ class Runner:
         units = [
             _unit_reported(one, self.told[one.id][0])
             for one in self.diagnosis.incidents()
-            if not one.HasField("statistics")
+            if one.state == _OPEN and not one.HasField("statistics")
         ]
         merged = {one.id: one.merged_into for _, one in self.told.values() if one.state in _OVER and one.merged_into}
         return Outcome(self.world, shared, units, self.first_told, merged, seconds, len(self.fed), self.ledger)
@@ -198,6 +194,10 @@ def _population(world: World) -> Population:
     for agent_id, view in world.views.items():
         population.replace(fleet.by_agent[agent_id], view)
     return population
+
+
+def _member(unit: incident_pb2.Unit) -> Unit:
+    return (unit.agent_id, unit.device_id or unit.filesystem_uuid or unit.agent_id)
 
 
 def _unit_reported(incident: incident_pb2.Incident, told_ns: int) -> Reported:

@@ -95,7 +95,8 @@ def _jaccard(left: frozenset[Unit], right: frozenset[Unit]) -> float:
 
 
 def _first_told(outcome: Outcome, cause: Cause) -> int:
-    times = [when for group, when in outcome.first_told.items() if cause.names(*group)]
+    """Return when a shared cause was first told of which most members are this cause's."""
+    times = [when for when, members in outcome.first_told if 2 * len(members & cause.members) > len(members)]
     return min(times, default=0)
 
 

@@ -80,6 +80,11 @@ class Candidate:
                 total += log_likelihood_ratio(failed, here, chance) - log_likelihood_ratio(1, here, chance)
         return total - self.penalty
 
+    def alone(self, agent_id: str, failed: int) -> float:
+        """Return the log likelihood ratio of one host failing for a reason of its own."""
+        chance = -math.expm1(-self.base_per_hour * self.span_hours)
+        return log_likelihood_ratio(failed, max(self.here.get(agent_id, failed), failed), chance)
+
     def stands(self, marks: Collection[Mark]) -> bool:
         """Say whether these of its marks alone are still too many."""
         if not self.seconds:
@@ -103,7 +108,7 @@ class Candidate:
 
 def distinct(marks: Iterable[Mark], *, wide: bool) -> int:
     """Count the hosts, or the units, that marks are of."""
-    return len({_counted(mark, not wide) for mark in marks})
+    return len({mark.key[2] for mark in marks} if wide else {mark.key[1:] for mark in marks})
 
 
 def _counted(mark: Mark, local: bool) -> object:

@@ -9,19 +9,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fsmend_collector.diagnosis.groups.candidate import Candidate, distinct
-from fsmend_collector.diagnosis.groups.dimensions import parent_value
+from fsmend_collector.diagnosis.groups.dimensions import LABEL_DIMENSIONS, parent_value
 from fsmend_collector.diagnosis.groups.marks import Mark
 from fsmend_collector.diagnosis.groups.tails import hypergeometric_sf
 from fsmend_collector.diagnosis.groups.views import Group
 
 _FINER_TRIED = 60
-_DEPTH = 4
+_FINER_TRIED_IN_STORMS = 24
+_STORM = 2_000
+_DEPTH = 3
 _INSIDE = 0.9
 _SUSPECT_COVERS = 0.5
 _SUSPECTS_KEPT = 8
 _SIBLINGS_P = 1e-3
+_PLACE_FAILS = 0.2
+_STRAYS = 0.34
+_LABEL_WRONG_NATS = 5.0
 
-Within = Callable[[str, Group, int, int], tuple[list[Mark], int]]
+Within = Callable[[str, Group, int, int], tuple[frozenset[Mark], int]]
 """Aspect, group, from, to → its marks, and how many hosts it has."""
 
 
@@ -96,18 +101,42 @@ def _finer(
     """Return the best cause, or the finer ones inside it that explain more together."""
     if depth >= _DEPTH:
         return [best]
-    finer = []
-    for _, one in scored:
+    finer: list[tuple[float, Candidate]] = []
+    for score, one in scored:
+        if score <= 0:
+            break
+        if one.units >= best.candidate.units or one.group == best.candidate.group:
+            continue
         marks = one.marks & alive
-        smaller = one.units < best.candidate.units and one.group != best.candidate.group
-        if smaller and marks and len(marks & best.marks) >= _INSIDE * len(marks):
-            finer.append(one)
-            if len(finer) >= _FINER_TRIED:
+        if marks and len(marks & best.marks) >= _INSIDE * len(marks):
+            finer.append((score, one))
+            if len(finer) >= (_FINER_TRIED if len(best.marks) < _STORM else _FINER_TRIED_IN_STORMS):
                 break
-    if not finer:
+    if sum(score for score, _ in finer) <= best.score:  # each at most as good as it is alone
         return [best]
-    parts = _peel(finer, best.marks, within, depth + 1)
-    return parts if sum(one.score for one in parts) > best.score else [best]
+    parts = _peel([one for _, one in finer], best.marks, within, depth + 1)
+    if sum(one.score for one in parts) > best.score:
+        return parts
+    strayed = _with_strays(best, parts)
+    return [strayed] if strayed is not None and strayed.score > best.score else [best]
+
+
+def _with_strays(best: Explanation, parts: list[Explanation]) -> Explanation | None:
+    """Return a place inside a larger one with the few hosts that fail with it and may only be labelled wrongly."""
+    if not parts or best.candidate.group[0] not in LABEL_DIMENSIONS:
+        return None
+    lead = parts[0]
+    hosts = {mark.agent_id for mark in lead.marks}
+    strays = frozenset(mark for mark in best.marks if mark.agent_id not in hosts)
+    outside = {mark.agent_id for mark in strays}
+    whole = len(hosts) >= _PLACE_FAILS * lead.candidate.hosts
+    if lead.candidate.group[0] not in LABEL_DIMENSIONS or not whole or len(outside) > _STRAYS * len(hosts):
+        return None
+    score = lead.score
+    for agent_id in outside:
+        own = [mark for mark in strays if mark.agent_id == agent_id]
+        score += best.candidate.alone(agent_id, len({mark.key[3] for mark in own})) - _LABEL_WRONG_NATS
+    return Explanation(lead.candidate, lead.marks | strays, score)
 
 
 def _differs_from_siblings(one: Candidate, marks: frozenset[Mark], alive: frozenset[Mark], within: Within) -> bool:
@@ -119,7 +148,7 @@ def _differs_from_siblings(one: Candidate, marks: frozenset[Mark], alive: frozen
     for parent in dimension.parents:
         group = (parent, parent_value(one.group[1], parent))
         all_marks, hosts = within(one.aspect, group, one.start_ns, one.end_ns)
-        failed = max(distinct((mark for mark in all_marks if mark in alive), wide=True), mine)
+        failed = max(distinct(all_marks & alive, wide=True), mine)
         hosts = max(hosts, failed, one.hosts)
         if hypergeometric_sf(mine, hosts, one.hosts, failed) > _SIBLINGS_P:
             return False

@@ -26,6 +26,8 @@ _SECONDS_NS = 1_000_000_000
 _FUTURE_NS = 60 * _SECONDS_NS
 _PLAUSIBLE_NS = 946_684_800 * _SECONDS_NS  # 2000-01-01: a clock before it was never set
 _GROWTH = 0.2
+_GROWTH_IN_STORMS = 1.0
+_STORM = 2_000
 _SOLVE_AT_LEAST_NS = 10 * _SECONDS_NS
 _DRIFT_MARKS = 6
 _WINDOWS_LOCAL = (300, 1_800, 21_600, 86_400)  # what lies within a host fails at once; over weeks it is chance
@@ -50,6 +52,8 @@ class GroupScan:
         self._by_day: defaultdict[int, dict[Mark, None]] = defaultdict(dict)
         self._dirty: dict[AspectGroup, None] = {}
         self._cache: dict[AspectGroup, list[Candidate]] = {}
+        self._parents: dict[tuple[str, Group, int, int], frozenset[Mark]] = {}
+        self._owned: dict[tuple[str, int], frozenset[str]] = {}
         self._pending: dict[AspectGroup, None] = {}
         self._new_marks = self._solved_marks = self._solved_ns = 0
         self._explanations: list[Explanation] = []
@@ -72,6 +76,8 @@ class GroupScan:
             gone = tuple(one for one in known.devices if one.device_id not in present)
             view = replace(view, devices=view.devices + gone)
         self._views[view.agent_id] = view
+        self._owned[view.agent_id, DEVICE] = frozenset(one.device_id for one in view.devices)
+        self._owned[view.agent_id, FILESYSTEM] = frozenset(view.filesystems)
         self.counting.learn(view)
 
     def observe(self, evidence: Evidence) -> None:
@@ -94,10 +100,8 @@ class GroupScan:
 
     def _owns(self, agent_id: str, kind: int, unit: str) -> bool:
         """Say whether the unit is in the host's inventory: an agent's word on what it does not have counts for nothing."""
-        view = self._views.get(agent_id)
-        if view is None or not (view.devices if kind == DEVICE else view.filesystems):
-            return True
-        return unit in view.filesystems if kind == FILESYSTEM else any(one.device_id == unit for one in view.devices)
+        owned = self._owned.get((agent_id, kind))
+        return not owned or unit in owned
 
     def _unit(self, evidence: Evidence, aspect: str) -> tuple[int, str]:
         """Name the unit that a finding is counted for: what fails is the disk, where it is known."""
@@ -202,8 +206,10 @@ class GroupScan:
 
     def _due(self, quiet: bool, now_ns: int) -> bool:
         """Say whether to look now: in a storm only when what crosses has grown, so that it costs as the marks do."""
-        grown = self._new_marks >= self._solved_marks * _GROWTH
-        if not (quiet or grown or now_ns - self._solved_ns >= _SOLVE_AT_LEAST_NS):
+        storm = self._solved_marks > _STORM
+        grown = self._new_marks >= self._solved_marks * (_GROWTH_IN_STORMS if storm else _GROWTH)
+        pause_ns = _SOLVE_AT_LEAST_NS * max(1, self._solved_marks // _STORM)
+        if not (quiet or grown or now_ns - self._solved_ns >= pause_ns):
             return False
         self._new_marks, self._solved_ns = 0, now_ns
         return True
@@ -240,6 +246,7 @@ class GroupScan:
         return 0 in series.crossings
 
     def _solve(self) -> list[tuple[Verdict, str]]:
+        self._parents.clear()
         closure = self._closure(self._pending)
         self._pending.clear()
         candidates = [one for key in closure for one in self._candidates(key)]
@@ -324,9 +331,12 @@ class GroupScan:
             here={agent_id: counting.units_here(agent_id, group, kind) for agent_id in {one.agent_id for one in marks}},
         )
 
-    def _within(self, aspect: str, group: Group, start_ns: int, end_ns: int) -> tuple[list[Mark], int]:
-        series = self._series.get((aspect, group))
-        marks = series.between(start_ns, end_ns) if series is not None else []
+    def _within(self, aspect: str, group: Group, start_ns: int, end_ns: int) -> tuple[frozenset[Mark], int]:
+        key = (aspect, group, start_ns, end_ns)
+        marks = self._parents.get(key)
+        if marks is None:
+            series = self._series.get((aspect, group))
+            marks = self._parents[key] = frozenset(series.between(start_ns, end_ns) if series is not None else ())
         return marks, self.counting.units(group, HOST)
 
     # What time does.
@@ -368,7 +378,7 @@ class GroupScan:
         for day in [day for day in self._by_day if (day + 1) * DAY_NS < before_ns]:
             del self._by_day[day]
         for agent_id in self._views.keys() - hosts:
-            del self._views[agent_id]
+            del self._views[agent_id], self._owned[agent_id, DEVICE], self._owned[agent_id, FILESYSTEM]
             self.counting.forget(agent_id)
         for group in [key for key, series in self._series.items() if not series.entries]:
             del self._series[group]

@@ -37,6 +37,7 @@ class Series:
     wide: bool
     entries: list[_Entry] = field(default_factory=list)
     crossings: dict[int, list[Interval]] = field(default_factory=dict)
+    _reach: dict[int, tuple[int, int]] = field(default_factory=dict)
     _dirty_from: int = -1
     _dirty_to: int = -1
 
@@ -47,6 +48,7 @@ class Series:
             self.entries.append(entry)
         else:
             insort(self.entries, entry, key=_order)
+            self._reach.clear()
         self._touch(mark.time_ns)
 
     def remove(self, mark: Mark) -> None:
@@ -54,6 +56,7 @@ class Series:
         at = bisect_left(self.entries, (mark.time_ns, mark.key), key=_order)
         if at < len(self.entries) and self.entries[at][2] is mark:
             del self.entries[at]
+            self._reach.clear()
             self._touch(mark.time_ns)
 
     def _touch(self, time_ns: int) -> None:
@@ -87,7 +90,7 @@ class Series:
         last_ns = max([last_ns, *(one.end_ns for one in cut)])
         low = bisect_left(self.entries, begin_ns, key=_time)
         high = bisect_right(self.entries, last_ns, key=_time)
-        reach_ns, reached = -1, 0
+        reach_ns, reached = self._reach.get(seconds, (-1, 0)) if kept else (-1, 0)
         for at in range(low, high):
             end_ns = self.entries[at][0]
             least = threshold(seconds, end_ns)
@@ -103,6 +106,7 @@ class Series:
                 kept[-1].start_ns = min(start_ns, kept[-1].start_ns)
             else:
                 kept.append(Interval(start_ns, end_ns))
+        self._reach[seconds] = (reach_ns, reached)
         kept.sort(key=lambda one: one.start_ns)
         if kept:
             self.crossings[seconds] = kept
@@ -110,6 +114,8 @@ class Series:
     def _walk_back(self, at: int, length_ns: int, least: int) -> int | None:
         """Return when the shortest stretch with enough distinct units began; None when the window has too few."""
         end_ns = self.entries[at][0]
+        if at + 1 < least or self.entries[at + 1 - least][0] < end_ns - length_ns:
+            return None
         seen: set[object] = set()
         while at >= 0 and self.entries[at][0] >= end_ns - length_ns:
             key = self.entries[at][1]
