@@ -26,17 +26,24 @@ def alone(tmp_path):
     collector.close()
 
 
+def began(collector, uuid):
+    """Order a repair, again while the agent has not noticed the mount yet; return its id once it runs."""
+    command_id = collector.order(uuid, repair_xfs=pb.RepairXfs())
+    view = wait_for(lambda: running(collector, command_id), 60)
+    return command_id if view.last_update.refusal != pb.REFUSAL_CODE_NOT_MOUNTED else ""
+
+
 def running(collector, command_id):
+    """Return the command once it runs or has ended."""
     view = collector.command(command_id)
-    assert view.state not in {pb.COMMAND_STATE_REFUSED, pb.COMMAND_STATE_FAILED}, view
-    return view.state >= pb.COMMAND_STATE_RUNNING
+    assert view.last_update.refusal in {0, pb.REFUSAL_CODE_NOT_MOUNTED}, view
+    return view if view.state >= pb.COMMAND_STATE_RUNNING else None
 
 
 def one_round(collector, host, xfs, chance):
     """Cut the power while a repair runs; return whether it was cut in its middle."""
     xfs.mount()
-    command_id = collector.order(xfs.uuid, repair_xfs=pb.RepairXfs())
-    wait_for(lambda: running(collector, command_id), 60, host.log_end)
+    command_id = wait_for(lambda: began(collector, xfs.uuid), 60, host.log_end)
     time.sleep(chance.uniform(0.0, 1.2))
     host.machine.cut_power()
     last = collector.command(command_id)
