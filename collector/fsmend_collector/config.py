@@ -101,6 +101,8 @@ def load_config(path: Path) -> Config:
     try:
         text = path.read_bytes().decode()
         raw = tomllib.loads(text)
+    except FileNotFoundError as error:
+        raise ConfigError(f"cannot read {path}: it is not there; `fsmend-collector init` writes it") from error
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -225,7 +225,7 @@ def propose(
         past = [one for one in commands if one.incident_id == incident.id and one.action == step.action]
         if _done(step, past) or not _available(inventory, step.action, unit.filesystem_uuid):
             continue
-        if len(past) >= (step.attempts or config.attempts) or any(_is_hopeless(one) for one in past):
+        if not _may_try(step, past, config):
             continue
         if step.instead_of and _can_still(step.instead_of, incident, inventory, commands):
             continue
@@ -250,8 +250,7 @@ def recommend(
     for step in answer.steps:
         past = [one for one in commands if one.incident_id == incident.id and one.action == step.action]
         able = inventory is not None and _available(inventory, step.action, incident.unit.filesystem_uuid)
-        left = len(past) < (step.attempts or config.attempts) and not any(_is_hopeless(one) for one in past)
-        if step.action_class >= command_pb2.ACTION_CLASS_REPAIR and able and left:
+        if step.action_class >= command_pb2.ACTION_CLASS_REPAIR and able and _may_try(step, past, config):
             return incident.recommendation
     return answer.person
 
@@ -273,6 +272,12 @@ def _done(step: Step, past: list[PastCommand]) -> bool:
     """Say whether the step needs no repeat: evidence that was collected stays collected."""
     observed = step.action_class == command_pb2.ACTION_CLASS_OBSERVE
     return observed and any(one.state == command_pb2.COMMAND_STATE_SUCCEEDED for one in past)
+
+
+def _may_try(step: Step, past: list[PastCommand], config: PolicyConfig) -> bool:
+    """Say whether attempts are left; what expired before it reached the host was none."""
+    tried = sum(one.state != command_pb2.COMMAND_STATE_EXPIRED for one in past)
+    return tried < (step.attempts or config.attempts) and not any(_is_hopeless(one) for one in past)
 
 
 def _is_hopeless(past: PastCommand) -> bool:

@@ -136,6 +136,7 @@ def test_a_missing_configuration_is_one_clear_line(run, command):
     assert done.exit_code == 1
     assert len(done.output.strip().splitlines()) == 1
     assert "cannot read" in done.output
+    assert "fsmend-collector init" in done.output
 
 
 def test_running_before_init_says_what_to_do(run, tmp_path):

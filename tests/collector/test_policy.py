@@ -4,13 +4,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsmend_collector.policy import ANSWERS, Mode, PastCommand, PolicyConfig, propose, read_policy_config, recommend
+from fsmend_collector.policy import (
+    ANSWERS,
+    Mode,
+    PastCommand,
+    PolicyConfig,
+    command_id,
+    propose,
+    read_policy_config,
+    recommend,
+)
 from fsmend_proto.v1 import command_pb2, event_pb2, incident_pb2, inventory_pb2
 
 NOW = 1_700_000_000 * 10**9
 HOUR = 3_600 * 10**9
 UUID = "11111111-2222-3333-4444-555555555555"
 CONFIG = PolicyConfig()
+EXPIRED = command_pb2.COMMAND_STATE_EXPIRED
 
 
 def incident(code="FS_DATA_CORRUPTION", kind="btrfs", devids=(2,), **fields):
@@ -69,6 +79,17 @@ def test_scrub_waits_a_moment_for_the_counters_to_name_the_device():
     assert propose(just_opened, inventory(), [past("collect_evidence")], CONFIG, NOW) == []
     named = incident(opened_ns=NOW - 10 * 10**9)
     assert actions(propose(named, inventory(), [past("collect_evidence")], CONFIG, NOW)) == ["scrub_btrfs"]
+
+
+def test_an_attempt_that_never_reached_the_host_is_none():
+    lost = [past("collect_evidence", "EXPIRED", hours_ago=9.0), past("collect_evidence", "EXPIRED", number=1)]
+    (one,) = propose(incident(), inventory(), lost, CONFIG, NOW)
+    assert one.command.WhichOneof("action") == "collect_evidence"
+    assert one.command.id == command_id("inc-1", "collect_evidence", 2)
+    scrubs = [past("scrub_btrfs", "EXPIRED", hours_ago=hours) for hours in (9.0, 8.0, 7.0)]
+    done = [past("collect_evidence")]
+    assert actions(propose(incident(), inventory(), [*done, *scrubs], CONFIG, NOW)) == ["scrub_btrfs"]
+    assert recommend(incident(), inventory(), [*done, *scrubs], CONFIG) == "let the scrub run"
 
 
 def test_scrub_takes_every_device_when_none_is_named():
@@ -174,7 +195,7 @@ def test_brakes_hold_whatever_was_ordered_before(answer, commands):
     for one in proposals:
         action = one.command.WhichOneof("action")
         tried = [command for command in commands if command.action == action]
-        assert len(tried) < CONFIG.attempts
+        assert sum(command.state != EXPIRED for command in tried) < CONFIG.attempts
         assert all(NOW - command.ordered_ns >= CONFIG.back_off_seconds * 10**9 for command in tried)
         assert all(command.state != command_pb2.COMMAND_STATE_RUNNING for command in commands)
         assert action in {step.action for step in ANSWERS[answer].steps}

@@ -15,7 +15,8 @@ from fsmend_collector.dispatch import Dispatch
 from fsmend_collector.errors import CommandRefused, StoreError
 from fsmend_collector.policy import PastCommand, PolicyConfig, ProposedCommand, propose, recommend
 from fsmend_collector.store.engine import Store
-from fsmend_collector.store.schema import commands
+from fsmend_collector.store.schema import agents, commands
+from fsmend_collector.store.views import is_connected
 from fsmend_proto.v1 import command_pb2, incident_pb2
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,12 @@ def judge(
     agent_id = incident.unit.agent_id
     past = past_commands(connection, incident.id, agent_id)
     inventory = inventory_of(connection, agent_id)
-    return recommend(incident, inventory, past, config), propose(incident, inventory, past, config, now_ns)
+    advice = recommend(incident, inventory, past, config)
+    row = connection.execute(select(agents).where(agents.c.agent_id == agent_id)).first()
+    if row is None or not is_connected(row, now_ns):
+        # It would only expire; what the incident calls for is ordered when the host is back.
+        return advice, []
+    return advice, propose(incident, inventory, past, config, now_ns)
 
 
 def past_commands(connection: Connection, incident_id: str, agent_id: str) -> list[PastCommand]:

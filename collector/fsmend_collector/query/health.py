@@ -40,6 +40,8 @@ def _lines(reply: pb.GetHealthReply, *, detail: bool) -> list[str]:
         lines.append(f"  {click.style(f'{level.upper():4}', fg=colour(level))}  {cut(text, _LINE - 8)}")
         if detail:
             lines += [f"        {visible(line)}" for line in check.details]
+    if not reply.agents:
+        lines.append("  no host has joined yet: `fsmend token create` here, then `fsmend-agent enrol` on the host")
     lines.append(
         f"  {reply.agents_connected} of {reply.agents} agents connected, {reply.filesystems} filesystems, "
         f"{reply.devices} devices"

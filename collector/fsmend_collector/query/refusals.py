@@ -12,7 +12,7 @@ import grpc
 from fsmend_collector.query.contexts import CollectorContext
 from fsmend_collector.query.errors import QueryError
 
-NEW_CERTIFICATE = "ask whoever runs the collector for a new one, and name it in the context"
+NEW_CERTIFICATE = "`fsmend-collector operator create NAME` on the collector makes a new one; name it in the context"
 
 # What gRPC's text contains: what it means, what to do, and whether a retry helps. The first that matches counts.
 _CAUSES: tuple[tuple[tuple[str, ...], str, str, bool], ...] = (

@@ -47,9 +47,10 @@ def _forget_gaps(connection: Connection, before_ns: int) -> int:
 
 
 def _forget_commands(connection: Connection, before_ns: int) -> int:
-    """Delete finished commands with their updates."""
+    """Delete finished commands with their updates; an incident that goes on remembers what was tried for it."""
     ended = (commands.c.finished_ns > 0, commands.c.finished_ns < before_ns)
-    chosen = select(commands.c.id).where(*ended).limit(ROWS_A_STEP)
+    going_on = select(incidents.c.id).where(incidents.c.state.not_in(RESOLVED_STATES))
+    chosen = select(commands.c.id).where(*ended, commands.c.incident_id.not_in(going_on)).limit(ROWS_A_STEP)
     ids = list(connection.execute(chosen).scalars())
     if not ids:
         return 0

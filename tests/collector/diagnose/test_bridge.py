@@ -1,7 +1,10 @@
 """From committed events to stored incidents and queued commands, across restarts."""
 
+import time
+
 from collector.rig import Rig, batch, event_record, eventually, make_config
 
+from fsmend_collector.diagnose.ordering import judge
 from fsmend_proto.v1 import event_pb2, incident_pb2, inventory_pb2, record_pb2
 
 UUID = "0b1f0f6e-9d6c-4b0a-8a53-2a2a3b9a1f10"
@@ -66,6 +69,25 @@ async def test_an_error_becomes_an_incident_with_its_evidence_and_a_command(rig)
         row.id,
         "policy",
     )
+
+
+async def test_a_host_that_is_away_is_ordered_nothing_until_it_is_back(rig):
+    agent = await rig.agent("web-1")
+    stream = await agent.connect()
+    rig.collector.diagnose._ordering.consider = nothing  # as if the policy came too late
+    await stream.send(batch(agent.epoch, 1, inventory(1), corruption(2)))
+    await stream.acked(2)
+    (row,) = await incidents(rig)
+    incident = incident_pb2.Incident.FromString(row.incident)
+    config = rig.config.policy
+    assert (await rig.collector.store.read(judge, incident, config, time.time_ns()))[1] != []
+    stream.call.cancel()
+    await eventually(lambda: rig.rows("SELECT 1 FROM agents WHERE disconnected_ns > 0"))
+    assert (await rig.collector.store.read(judge, incident, config, time.time_ns()))[1] == []
+
+
+async def nothing(_incidents):
+    """Order nothing."""
 
 
 async def test_the_recommendation_is_what_the_policy_leaves_to_a_person(rig):

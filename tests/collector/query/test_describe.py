@@ -67,6 +67,12 @@ def test_other_kinds_are_described_with_what_belongs_to_them(fsmend, story, kind
         assert part in out, part
 
 
+def test_health_of_an_empty_fleet_says_how_hosts_join(fsmend, collector):
+    out = fsmend("health").stdout.splitlines()
+    assert out[0] == "HEALTH_OK"
+    assert "fsmend token create" in out[1]
+
+
 def test_health_is_ok_for_a_quiet_fleet(fsmend, host):
     out = fsmend("health").stdout.splitlines()
     assert out[0] == "HEALTH_OK"

@@ -55,6 +55,22 @@ async def test_old_rows_go_and_evidence_of_what_is_kept_stays(store):
     assert await store.read(left, "commands") == ["open"]
 
 
+async def test_what_was_tried_for_an_open_incident_is_remembered(store):
+    """Else its first attempt would be ordered again, under the same id, which the agent does not run twice."""
+
+    def fill(connection):
+        connection.execute(insert(agents).values(agent_id="a"))
+        state = incident_pb2.INCIDENT_STATE_OPEN
+        connection.execute(insert(incidents), [incident_row("inc-open", state, 1)])
+        rows = [command_row("kept", SUCCEEDED, 5), command_row("gone", SUCCEEDED, 5)]
+        rows = [row | {"incident_id": name} for row, name in zip(rows, ("inc-open", "inc-forgotten"), strict=True)]
+        connection.execute(insert(commands), rows)
+
+    await store.write(fill)
+    await forget_all(store, 105)
+    assert await store.read(left, "commands") == ["kept"]
+
+
 async def test_forgetting_goes_in_steps(store):
     await store.write(lambda c: c.execute(insert(events), [event_row(one, 1) for one in range(1, 5_101)]).rowcount)
     assert await store.write(forget_step, 10) == 5_000
