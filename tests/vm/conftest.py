@@ -31,7 +31,7 @@ def new_host(collector, tmp_path_factory):
 
     yield make
     for host in hosts:
-        host.machine.cut_power()
+        host.machine.discard()
 
 
 @pytest.fixture(scope="session")

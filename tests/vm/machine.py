@@ -145,6 +145,12 @@ class Machine:
             self._socket.close()
         self._process = self._socket = None
 
+    def discard(self):
+        """Stop it for good; pytest keeps the folders of three runs, and the disks are the large part of it."""
+        self.cut_power()
+        for disk in self.disks:
+            disk.unlink(missing_ok=True)
+
     def console_end(self):
         return "\n".join(self.console.read_text(errors="replace").splitlines()[-30:])
 

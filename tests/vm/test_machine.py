@@ -21,7 +21,7 @@ def test_a_machine_runs_commands_and_keeps_its_disks_through_a_power_cut(tmp_pat
         machine.boot()
         assert machine.sh(f"mkdir /run/a; mount {disk} /run/a; cat /run/a/file; test ! -e /run/b") == "kept\n"
     finally:
-        machine.cut_power()
+        machine.discard()
 
 
 def test_two_hosts_report_to_one_collector_at_once(new_host, collector):
@@ -31,4 +31,4 @@ def test_two_hosts_report_to_one_collector_at_once(new_host, collector):
         assert collector.agent(host.name).connected
     assert len({collector.agent(name).boot_id for name in names}) == 2
     for host in hosts:
-        host.machine.cut_power()
+        host.machine.discard()

@@ -22,7 +22,7 @@ def alone(tmp_path):
     host = Host(collector, tmp_path / "host", "vm-dark")
     host.boot().enrol().start_agent()
     yield collector, host
-    host.machine.cut_power()
+    host.machine.discard()
     collector.close()
 
 
