@@ -173,7 +173,16 @@ def _call(function: Callable[..., T], args: Any, kwargs: Any, connection: Connec
 
 
 def _run_each(connection: Connection, calls: list[Callable[[Connection], T]]) -> list[T | CollectorError]:
-    return [call(connection) for call in calls]
+    return [_run_one(connection, call) for call in calls]
+
+
+def _run_one(connection: Connection, call: Callable[[Connection], T]) -> T | CollectorError:
+    """Run one call; what it refuses is undone alone, and does not break the transaction for the others."""
+    try:
+        with connection.begin_nested():
+            return call(connection)
+    except CollectorError as error:
+        return error
 
 
 def default_url(state_directory: Path) -> str:

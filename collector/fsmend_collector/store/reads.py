@@ -207,7 +207,8 @@ def command_by_id(connection: Connection, command_id: str) -> pb.CommandView | N
 def filesystems_meant(connection: Connection, name: str, agent_ids: Iterable[str] | None) -> list[pb.FilesystemView]:
     """Return the present filesystems of the agents whose UUID is `name` or begins with it; all for an empty name."""
     listing = LISTINGS[pb.OBJECT_KIND_FILESYSTEM]
-    statement = listing.statement.where(filesystems.c.present.is_(True), filesystems.c.filesystem_uuid != "")
+    present = (filesystems.c.present.is_(True), filesystems.c.filesystem_uuid != "", agents.c.revoked_ns == 0)
+    statement = listing.statement.where(*present)
     if agent_ids is not None:
         statement = statement.where(filesystems.c.agent_id.in_(list(agent_ids)))
     if name:

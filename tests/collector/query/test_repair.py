@@ -12,6 +12,7 @@ import time
 import pytest
 from sqlalchemy import select
 
+from fsmend_collector.fleet import revoke
 from fsmend_collector.query.actions import action_names, new_command
 from fsmend_collector.query.client import Client
 from fsmend_collector.query.contexts import load_context
@@ -102,6 +103,14 @@ def test_an_unclear_order_is_refused_with_what_to_do(fsmend, collector, host, ar
     assert problem in error
     assert advice in error
     assert stored(collector) == []
+
+
+def test_a_host_that_was_enrolled_anew_is_not_two(fsmend, collector, host, make):
+    collector.write(revoke, host, "operator:ada", 1)
+    again = collector.enrol("web1")
+    collector.report(again, make.inventory("web1", [make.filesystem()]))
+    fsmend("repair", "run", "scrub_btrfs", "--fs", "web1:/srv/data")
+    assert [one["agent_id"] for one in stored(collector)] == [again]
 
 
 def test_a_filesystem_on_two_hosts_needs_the_host(fsmend, collector, host, make):

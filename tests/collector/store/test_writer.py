@@ -48,6 +48,24 @@ async def test_an_item_can_be_refused_alone(store):
         await bad
 
 
+async def test_a_refused_change_is_undone_and_costs_the_others_of_its_transaction_nothing(store):
+    """Agents that are shut out come back again and again; each must not cost a commit of its own for everybody else."""
+
+    def change(connection, key, *, refuse):
+        add(connection, [key])
+        if refuse:
+            raise CommandRefused(key)
+
+    before = store.writer.state.transactions
+    writes = [store.write(change, f"k{n}", refuse=n % 2 == 1) for n in range(100)]
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    assert [isinstance(one, CommandRefused) for one in results] == [n % 2 == 1 for n in range(100)]
+    assert store.writer.state.transactions - before < 30
+    found = await keys(store)
+    assert {f"k{n}" for n in range(0, 100, 2)} <= found
+    assert not {f"k{n}" for n in range(1, 100, 2)} & found
+
+
 async def test_a_stopped_writer_commits_what_it_has_and_takes_no_more(store):
     futures = [store.writer.submit(add, f"k{n}") for n in range(20)]
     await asyncio.to_thread(store.writer.stop)
