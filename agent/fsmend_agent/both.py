@@ -12,7 +12,8 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 RESTART_SECONDS = 1.0
-STOP_SECONDS = 10.0
+STOP_SECONDS = 20.0
+"""More than a running repair is given to stop, and then what is left is written."""
 
 
 async def run_both(config: Path, captured: Path | None = None) -> int:

@@ -87,8 +87,7 @@ class SeamServer:
         self._server: asyncio.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: SeamSession | None = None
-        # Not the loop's threads: those may all hang in calls into a disk that does not answer.
-        self._threads = ThreadPoolExecutor(2, "seam")
+        self._threads: ThreadPoolExecutor | None = None
 
     async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         """Run what blocks on the spool."""
@@ -101,6 +100,8 @@ class SeamServer:
             OSError: the socket cannot be made there.
         """
         self._loop = asyncio.get_running_loop()
+        # Not the loop's threads: those may all hang in calls into a disk that does not answer.
+        self._threads = ThreadPoolExecutor(2, "seam")
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._path.unlink(missing_ok=True)
@@ -128,7 +129,8 @@ class SeamServer:
             self._server.close()
         if self._session:
             self._session.close()
-        self._threads.shutdown(wait=False)
+        if self._threads:
+            self._threads.shutdown(wait=False)
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
 

@@ -1,6 +1,7 @@
 """Keep the sources running: one that breaks stops alone, says so as an event, and is started again after a pause."""
 
 import asyncio
+import errno
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,6 +16,11 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 300.0
 STEADY_SECONDS = 60.0
+
+# With these the interface is there, and may open at the next attempt.
+_PASSING = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EAGAIN, errno.EINTR, errno.EBUSY, errno.EIO}
+)
 
 _SEVERITY = {
     pb.SOURCE_STATE_STARTED: pb.SEVERITY_INFO,
@@ -70,8 +76,10 @@ async def supervise(source: Running, emit: Callable[[pb.Event], None], clock: Cl
         try:
             await source.run()
         except SourceUnavailableError as error:
-            emit(state_event(clock, source.name, pb.SOURCE_STATE_UNAVAILABLE, str(error)))
-            return
+            reason = str(error)
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in _PASSING:
+                emit(state_event(clock, source.name, pb.SOURCE_STATE_UNAVAILABLE, reason))
+                return
         except asyncio.CancelledError:
             raise
         except Exception as error:  # supervisor: whatever a source meets, the others go on

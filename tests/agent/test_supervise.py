@@ -1,4 +1,6 @@
 import asyncio
+import errno
+import os
 from typing import ClassVar
 
 import pytest
@@ -68,3 +70,11 @@ async def test_source_that_the_kernel_does_not_have_is_not_tried_again():
 async def test_a_reason_that_is_no_utf_8_is_told_all_the_same():
     seen = await states(Fake(ValueError("\udcff")), 2)
     assert seen[1] == (pb.SOURCE_STATE_BROKEN, "ValueError: \\udcff")
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO])
+async def test_what_the_kernel_refuses_only_now_is_tried_again(number):
+    refused = SourceUnavailableError("fanotify_init")
+    refused.__cause__ = OSError(number, os.strerror(number))
+    seen = await states(Fake(refused), 3)
+    assert [state for state, _ in seen] == [pb.SOURCE_STATE_STARTED, pb.SOURCE_STATE_BROKEN, pb.SOURCE_STATE_STARTED]

@@ -128,7 +128,7 @@ class Link:
                     await asyncio.to_thread(renew, directory, identity, addresses)
                     log.info("the certificate was renewed")
                     self._renewed.set()
-            except EnrolError as error:
+            except (EnrolError, OSError) as error:
                 log.warning("renewal: %s", error)
             await asyncio.sleep(self._renewal_check_seconds * (1 + random.random()))  # noqa: S311  spread, no secret
 

@@ -81,7 +81,7 @@ class FanotifySource(Source):
         def drain() -> None:
             try:
                 self._drain(group, units, losses, paths)
-            except OSError as error:
+            except Exception as error:  # supervisor: what a callback meets ends its source, not more  # noqa: BLE001
                 if not broken.done():
                     broken.set_exception(error)
 

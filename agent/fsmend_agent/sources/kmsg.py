@@ -57,7 +57,9 @@ class KmsgSource(Source):
         units, loop = Units(self.watch), asyncio.get_running_loop()
         broken: asyncio.Future[None] = loop.create_future()
         self._paths = paths = PathResolver(self.watch.emit)
-        unsubscribe = self.watch.filesystems.subscribe(lambda _added, removed: paths.forget() if removed else None)
+        unsubscribe = self.watch.filesystems.subscribe(
+            lambda added, removed: paths.forget() if removed or not added else None
+        )
         loop.add_reader(fd, self._drain, fd, units, broken)
         try:
             await broken
@@ -88,7 +90,7 @@ class KmsgSource(Source):
                     return
                 if not isinstance(raw, Lost):  # the next record's sequence tells how many were overwritten
                     self._take(raw, units)
-        except OSError as error:
+        except Exception as error:  # supervisor: what a callback meets ends its source, not more  # noqa: BLE001
             if not broken.done():
                 broken.set_exception(error)
 

@@ -94,13 +94,17 @@ class TraceSource(Source):
 
         def switch_on(*_changes: object) -> None:
             # Again at each change of the mount table: the first mount may have loaded ext4's module.
-            names.enable()
-            instance.enable("ext4", "ext4_error")
+            try:
+                names.enable()
+                instance.enable("ext4", "ext4_error")
+            except (OSError, DecodeError) as error:
+                if not broken.done():
+                    broken.set_exception(error)
 
         def drain() -> None:
             try:
                 self._drain(instance, names, units, losses)
-            except OSError as error:
+            except Exception as error:  # supervisor: what a callback meets ends its source, not more  # noqa: BLE001
                 if not broken.done():
                     broken.set_exception(error)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 import time
 
 import pytest
@@ -246,3 +247,20 @@ async def test_one_record_at_a_time_is_acknowledged_quickly(host, collector):
         host.append(str(i))
         await until(lambda following=3 + i: host.spool.oldest_sequence == following)
     assert (time.perf_counter() - began) / 20 < 0.5
+
+
+async def test_a_renewal_that_finds_no_room_for_its_files_ends_nothing(host, collector, monkeypatch):
+    def renew(*_):
+        tried.set()
+        raise OSError(28, "No space left on device")
+
+    tried = threading.Event()
+    monkeypatch.setattr(link_module, "renew", renew)
+    address = await collector.start()
+    directory = host.config.identity_directory
+    host.authority.write_identity(directory, "a1", (address,), ("127.0.0.1:9",), lasts_seconds=60, began_seconds=3600)
+    await host.start()
+    await until(tried.is_set)
+    host.append("0")
+    await all_there(host, collector, 1)
+    assert not host.task.done()

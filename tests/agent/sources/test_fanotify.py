@@ -1,6 +1,8 @@
 """FAN_FS_ERROR records become events."""
 
+import asyncio
 import errno
+import os
 import struct
 
 import pytest
@@ -111,3 +113,13 @@ def test_a_filesystem_that_may_not_be_watched_is_told_once_until_it_may(make_sta
     while answers:
         source._mark(-1, make_filesystem())
     assert [gap.reason for gap in stage.gaps] == [record_pb2.GAP_REASON_NOT_WATCHED] * 2
+
+
+async def test_a_fault_of_its_own_ends_the_source(make_stage, monkeypatch):
+    read_end, write_end = os.pipe2(os.O_NONBLOCK)
+    os.write(write_end, ONE_INODE)
+    monkeypatch.setattr(room.fanotify, "init", lambda: read_end)
+    monkeypatch.setattr(room.fanotify, "decode", lambda _data: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(FanotifySource(make_stage().watch).run(), 5)
+    os.close(write_end)

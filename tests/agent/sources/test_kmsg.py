@@ -1,5 +1,7 @@
 """The lines of the kernel log, as seen on 6.18 and written in the kernel's sources."""
 
+import asyncio
+import os
 import time
 from types import SimpleNamespace
 
@@ -11,6 +13,7 @@ from fsmend_agent.devices import DeviceTable
 from fsmend_agent.event import Clock
 from fsmend_agent.filesystems import FilesystemTable, MountedFilesystem
 from fsmend_agent.sources import Watch
+from fsmend_agent.sources import kmsg as room
 from fsmend_agent.sources._forms_block import BLOCK_STATUS
 from fsmend_agent.sources.kmsg import KmsgSource
 from fsmend_proto.v1 import event_pb2 as pb
@@ -291,3 +294,13 @@ def test_what_has_no_header_is_kept_raw(raw):
 def replay_anything(raw):
     empty = Watch(None, Clock("boot"), FilesystemTable(), DeviceTable(), [].append, [].append)
     return list(KmsgSource(empty).replay(raw))
+
+
+async def test_a_fault_of_its_own_ends_the_source(make_stage, monkeypatch):
+    read_end, write_end = os.pipe2(os.O_NONBLOCK)
+    os.write(write_end, b"x")
+    monkeypatch.setattr(room.kmsg, "open_log", lambda **_: read_end)
+    monkeypatch.setattr(room.kmsg, "read_record", lambda _fd: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(KmsgSource(make_stage().watch).run(), 5)
+    os.close(write_end)
