@@ -4,7 +4,6 @@
 any number of times. `ext4_fs`, `xfs_fs` and `btrfs_raid1` are ready-made on top of them.
 """
 
-import os
 import subprocess
 from contextlib import ExitStack, suppress
 from pathlib import Path
