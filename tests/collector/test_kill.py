@@ -84,7 +84,7 @@ async def attempt(identity: Identity, port: int) -> tuple[int, bool]:
 
 
 async def listening(port: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):  # of a machine that is busy with other things
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
