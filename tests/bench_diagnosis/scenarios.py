@@ -46,7 +46,9 @@ def run_seed(seed: int) -> SeedResult:
         runner = Runner(world)
         outcome = runner.run()
         counting = runner.diagnosis.scan.counting
-        result.ours.append(score(outcome, scenario.family, lambda cause, counting=counting: resolvable(cause, counting)))
+        result.ours.append(
+            score(outcome, scenario.family, lambda cause, counting=counting: resolvable(cause, counting))
+        )
         if name in {"hba_fault", "rack_power", "kernel_regression"}:
             result.identical = result.identical and _again(scenario.world(fleet, seed), seed) == _set(outcome)
     return result
@@ -99,7 +101,9 @@ def _figures(rows: list[Score]) -> dict[str, float]:
     topology = [row for row in rows if row.family in _TOPOLOGY]
     figures["exact_cause_topology"], figures["exact_cause_topology_low"], _ = _ratio(topology, "exact", "causes")
     for family, name in _SPLIT.items():
-        figures[name], figures[f"{name}_low"], _ = _ratio([row for row in rows if row.family == family], "exact", "causes")
+        figures[name], figures[f"{name}_low"], _ = _ratio(
+            [row for row in rows if row.family == family], "exact", "causes"
+        )
     confounded = [row for row in rows if row.family == "confounded"]
     figures["confounded_top2"] = _ratio(confounded, "top2", "causes")[0]
     times = sorted(seconds for row in rows for seconds in row.detect_seconds)
@@ -129,6 +133,8 @@ def _by_family(ours: list[Score], baselines: dict[str, list[Score]]) -> dict[str
         for rows in baselines.values():
             theirs = [row for row in rows if row.family == family]
             for pair in (("right", "told"), ("found", "causes"), ("exact", "causes")):
-                behind += _ratio(mine, *pair)[0] < _ratio(theirs, *pair)[0] and sum(getattr(r, pair[1]) for r in theirs) > 0
+                behind += (
+                    _ratio(mine, *pair)[0] < _ratio(theirs, *pair)[0] and sum(getattr(r, pair[1]) for r in theirs) > 0
+                )
     figures["families_and_measures_behind_a_baseline"] = float(behind)
     return figures

@@ -8,7 +8,9 @@ TARGETS = {
         Target("precision", "told incidents that are right, all scenarios", 0.98, at_least=True),
         Target("recall", "true causes found, at or above the resolvable k", 0.95, at_least=True),
         Target("exact_cause_topology", "exact cause: adapter, shelf, host, rack, power, target", 0.95, at_least=True),
-        Target("exact_cause_model_firmware", "exact cause: model and firmware, 12 devices or more", 0.90, at_least=True),
+        Target(
+            "exact_cause_model_firmware", "exact cause: model and firmware, 12 devices or more", 0.90, at_least=True
+        ),
         Target("exact_cause_kernel", "exact cause: kernel, 20 hosts or more", 0.90, at_least=True),
         Target("exact_cause_confounded", "exact cause where two explain nearly the same", 0.80, at_least=True),
         Target("confounded_top2", "the same, truth among the first two suspects", 0.95, at_least=True),
@@ -18,7 +20,9 @@ TARGETS = {
         Target("replay_identical", "duplicates, reordering, restart: identical set", 1, at_least=True),
         Target("repairs_beyond_cap", "30 % of the fleet faulty", 0),
         Target("unit_repairs_under_shared_cause", "open unit incidents of members of a shared cause", 0),
-        Target("events_per_second_200k_hosts", "a storm of 1 M events from 5 % of 200,000 hosts", 50_000, at_least=True),
+        Target(
+            "events_per_second_200k_hosts", "a storm of 1 M events from 5 % of 200,000 hosts", 50_000, at_least=True
+        ),
         Target("rss_mib_200k_hosts", "the same, resident", 1_536),
         Target("cost_growth_2k_to_200k", "cost of an event at 200,000 hosts to that at 2,000", 1.5),
         Target("rack_alarms_folded_into", "251 naive rack alarms inside bursts (real tickets)", 30),

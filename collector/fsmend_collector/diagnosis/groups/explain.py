@@ -17,13 +17,14 @@ from fsmend_collector.diagnosis.groups.views import Group
 _FINER_TRIED = 60
 _FINER_TRIED_IN_STORMS = 24
 _STORM = 2_000
-_DEPTH = 3
+_DEPTH = 2
 _INSIDE = 0.9
 _SUSPECT_COVERS = 0.5
 _SUSPECTS_KEPT = 8
 _SIBLINGS_P = 1e-3
 _PLACE_FAILS = 0.2
 _STRAYS = 0.34
+_STRAYS_LEAST = 2
 _LABEL_WRONG_NATS = 5.0
 
 Within = Callable[[str, Group, int, int], tuple[frozenset[Mark], int]]
@@ -130,7 +131,11 @@ def _with_strays(best: Explanation, parts: list[Explanation]) -> Explanation | N
     strays = frozenset(mark for mark in best.marks if mark.agent_id not in hosts)
     outside = {mark.agent_id for mark in strays}
     whole = len(hosts) >= _PLACE_FAILS * lead.candidate.hosts
-    if lead.candidate.group[0] not in LABEL_DIMENSIONS or not whole or len(outside) > _STRAYS * len(hosts):
+    if (
+        lead.candidate.group[0] not in LABEL_DIMENSIONS
+        or not whole
+        or len(outside) > max(_STRAYS_LEAST, _STRAYS * len(hosts))
+    ):
         return None
     score = lead.score
     for agent_id in outside:
