@@ -15,7 +15,7 @@ from fsmend_collector.simulate.run import Outcome, Runner
 from fsmend_collector.simulate.scenarios import scenarios
 from fsmend_collector.simulate.score import Score, bootstrap, compare, score
 
-FIRST_SEED = 5_000_000  # seeds below were tuned on
+FIRST_SEED = 7_000_000  # no seed from here on was ever looked at while tuning
 _UNIT = {"device", "filesystem"}
 _TOPOLOGY = {"topology", "target"}
 _SPLIT = {"model": "exact_cause_model_firmware", "kernel": "exact_cause_kernel", "confounded": "exact_cause_confounded"}

@@ -197,8 +197,11 @@ class FleetDiagnosis:
             self._explain_alone(incident)
             return [IncidentChange(incident, what or "reopened", evidence), *told]
         shared = self._shared[into]
-        shared.unresolved.add(incident.id)
-        shared.members.add(incident.id)
+        # What was wrong with the unit before is held too, but the shared cause does not wait for it. The time of telling
+        # counts: clocks of hosts may be off, the collector's is not.
+        if max(incident.onset_ns, incident.opened_ns) >= shared.verdict.onset_ns - _BEFORE_NS:
+            shared.unresolved.add(incident.id)
+            shared.members.add(incident.id)
         self._merged[incident.id] = into
         incident.state, incident.merged_into = _MERGED, into
         return [IncidentChange(incident, what if before == into else "merged", evidence), *told]
@@ -213,7 +216,10 @@ class FleetDiagnosis:
             return []
         shared.resolved_ns = now_ns
         shared.timeline.add(now_ns, "resolved", "all incidents of its members are resolved")
-        return [self._told(shared, "resolved", now_ns)]
+        told = [self._told(shared, "resolved", now_ns)]
+        for agent_id in sorted({mark.agent_id for mark in shared.verdict.marks}):
+            told += self._overlay_agent(agent_id, now_ns)
+        return told
 
     def _shared_by(self, incident: incident_pb2.Incident) -> str:
         """Return the open shared cause that explains an incident; empty: none does."""
@@ -224,8 +230,7 @@ class FleetDiagnosis:
             units = [unit.agent_id]
         for name in filter(None, units):
             shared = self._shared.get(self.scan.member_of(unit.agent_id, name))
-            began_ns = max(incident.onset_ns, incident.opened_ns)  # clocks of hosts may be off, the collector's is not
-            if shared is not None and shared.active and began_ns >= shared.verdict.onset_ns - _BEFORE_NS:
+            if shared is not None and shared.active:
                 return shared.verdict.incident_id
         return ""
 
