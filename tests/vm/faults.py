@@ -23,6 +23,7 @@ class Fault:
         scope: where it must be reported.
         touch: a shell script that meets it; empty: the kernel cannot notice, so a check of the whole is ordered.
         without_rmapbt: it can be mended even on a filesystem without reverse mapping.
+        unseen_without_rmapbt: without it the kernel has nothing to compare with.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Fault:
     scope: int
     touch: str = ""
     without_rmapbt: bool = False
+    unseen_without_rmapbt: bool = False
 
     @property
     def found_by(self):
@@ -126,6 +128,7 @@ FAULTS = (
         field(f"agf {GROUP}", "addr refcntroot", "write -d recs[1].refcount 55"),
         _S.REFCNTBT,
         AG,
+        unseen_without_rmapbt=True,
     ),
     Fault("group header (AGF), a counter", group_counter, _S.AGF, AG),
     Fault("free list (AGFL), an entry", field(f"agfl {GROUP}", "write -d bno[2] 100"), _S.AGFL, AG),

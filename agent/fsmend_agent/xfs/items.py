@@ -14,8 +14,8 @@ INODE_TYPES = frozenset({_T.INODE, _T.BMBTD, _T.BMBTA, _T.BMBTC, _T.DIR, _T.XATT
 AG_TYPES = frozenset({_T.SB, _T.AGF, _T.AGFL, _T.AGI, _T.BNOBT, _T.CNTBT, _T.INOBT, _T.FINOBT, _T.RMAPBT, _T.REFCNTBT})
 RTGROUP_TYPES = frozenset({_T.RGSUPER, _T.RTRMAPBT, _T.RTREFCBT})
 MAYBE_RTGROUP_TYPES = frozenset({_T.RTBITMAP, _T.RTSUM})  # of the filesystem before Linux 6.13, of a group from then on
-# What counts over everything else comes when everything else is right.
-_LAST = (_T.QUOTACHECK, _T.NLINKS, _T.FSCOUNTERS)
+SUMMARIES = (_T.QUOTACHECK, _T.NLINKS, _T.FSCOUNTERS)
+"""What counts over everything else: it comes last, and is only mended when everything else is right."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -77,7 +77,7 @@ def read_items(messages: Iterable[pb.XfsScrubItem], group_count: int, rtgroup_co
 
 def _turn(item: Item) -> tuple[int, int, int, int]:
     """Sort group by group and inode by inode, within each as the kernel numbers the types: headers before btrees."""
-    last = _LAST.index(item.scrub_type) + 1 if item.scrub_type in _LAST else 0
+    last = SUMMARIES.index(item.scrub_type) + 1 if item.scrub_type in SUMMARIES else 0
     domain = (HealthDomain.AG, HealthDomain.RTGROUP, HealthDomain.INODE, HealthDomain.FS).index(item.domain)
     return last, domain, item.group + item.inode, item.scrub_type
 

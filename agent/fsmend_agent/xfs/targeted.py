@@ -11,7 +11,7 @@ from threading import Event as Flag
 
 from fsmend_agent.kernel import syscall, xfs_scrub
 from fsmend_agent.kernel.xfs_health import HealthDomain
-from fsmend_agent.xfs.items import Item
+from fsmend_agent.xfs.items import SUMMARIES, Item
 from fsmend_agent.xfs.outcome import ENDS_IT, NO_FLAGS, Outcome
 from fsmend_agent.xfs.reading import inode_health
 from fsmend_proto.v1 import command_pb2 as pb
@@ -90,12 +90,18 @@ class Targeted:
 
     def _work(self, outcomes: list[Outcome]) -> None:
         """Mend or check one scope, and check what was mended or cannot be."""
-        self._tell(f"{'repairing' if self._repair else 'checking'} {outcomes[0].item.name}")
-        self._call(outcomes, repair=self._repair)
-        again = [one for one in outcomes if self._repair and not one.proven and not one.absent]
+        repair = self._repair and not self._counts_over_errors(outcomes[0].item)
+        self._tell(f"{'repairing' if repair else 'checking'} {outcomes[0].item.name}")
+        self._call(outcomes, repair=repair)
+        again = [one for one in outcomes if repair and not one.proven and not one.absent]
         if again:
             self._call([one for one in again if not one.errno or one.refused], repair=False)
         self._tell(outcomes[-1].item.name)
+
+    def _counts_over_errors(self, item: Item) -> bool:
+        """Say whether a piece counts over others that are not right: made to agree with them, it would be wrong too."""
+        others = (one for one in self.outcomes if one.item.scrub_type not in SUMMARIES)
+        return item.scrub_type in SUMMARIES and any(not one.proven and not one.absent for one in others)
 
     def _call(self, outcomes: list[Outcome], *, repair: bool) -> None:
         """Ask the kernel about one scope, and rest as long as that took: others want the same locks and the disk."""

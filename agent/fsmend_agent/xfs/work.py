@@ -6,7 +6,7 @@ from fsmend_agent.actions import ActionStopped, Order
 from fsmend_agent.kernel import xfs, xfs_scrub
 from fsmend_agent.kernel.xfs_health import ScrubType
 from fsmend_agent.xfs import whole
-from fsmend_agent.xfs.items import Item, read_items
+from fsmend_agent.xfs.items import SUMMARIES, Item, read_items
 from fsmend_agent.xfs.outcome import ENDS_IT, Outcome, why_offline
 from fsmend_agent.xfs.preconditions import check_target, root_mount
 from fsmend_agent.xfs.reading import read_parts
@@ -96,7 +96,8 @@ class XfsWork:
         if not left:
             return bool(self.read().sick)
         # Where no other program can do anything about it either, reading everything is for nothing.
-        return not all(one.refused for one in left) and not any(one.errno in ENDS_IT for one in left)
+        causes = [one for one in left if one.item.scrub_type not in SUMMARIES] or left
+        return not all(one.refused for one in causes) and not any(one.errno in ENDS_IT for one in left)
 
     def _run_whole(self) -> None:
         """Run xfs_scrub, and let the kernel forget what only hinted at errors that are gone."""

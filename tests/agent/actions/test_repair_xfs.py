@@ -105,6 +105,21 @@ def test_without_rmapbt_the_result_says_offline_needed_and_why(kernel, xfs_scrub
     assert kernel.corrupt == {BNOBT1}
 
 
+def test_a_summary_over_what_cannot_be_mended_is_left_alone(kernel, xfs_scrub):
+    agf, counters = Item(ScrubType.AGF, group=1), Item(ScrubType.FSCOUNTERS)
+    kernel.corrupt, kernel.errnos, kernel.features = {agf, counters}, {agf: errno.EOPNOTSUPP}, 0
+    result = repair(item(ScrubType.FSCOUNTERS), item(ScrubType.AGF, agno=1))
+    assert result.verdict == pb.VERDICT_OFFLINE_NEEDED
+    assert (counters, True) not in [(called, mending) for called, mending, _ in kernel.calls]
+    assert kernel.corrupt == {agf, counters}
+    assert xfs_scrub.runs == []
+
+
+def test_a_summary_is_mended_after_what_it_counts(kernel, xfs_scrub):
+    kernel.corrupt = {Item(ScrubType.AGF, group=1), Item(ScrubType.FSCOUNTERS)}
+    assert repair(item(ScrubType.FSCOUNTERS), item(ScrubType.AGF, agno=1)).verdict == pb.VERDICT_HEALED
+
+
 def test_a_directory_without_exchange_range_says_so(kernel):
     directory = Item(ScrubType.DIR, inode=131)
     kernel.corrupt, kernel.errnos, kernel.features = {directory}, {directory: errno.EOPNOTSUPP}, 1 << 19
