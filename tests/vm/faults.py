@@ -140,7 +140,13 @@ FAULTS = (
         INODE,
         f"stat {MOUNT}/d{GROUP}/f1",
     ),
-    Fault("inode, its block count", inode_field(f"d{GROUP}/f1", "write -d core.nblocks 99"), _S.INODE, INODE),
+    Fault(
+        "inode, its block count",
+        inode_field(f"d{GROUP}/f1", "write -d core.nblocks 99"),
+        _S.INODE,
+        INODE,
+        without_rmapbt=True,
+    ),
     Fault("directory, checksum", inode_block("big", "dblock 0"), _S.DIR, INODE, f"ls {MOUNT}/big"),
     Fault("symlink, checksum", inode_block("link", "dblock 0"), _S.SYMLINK, INODE, f"readlink {MOUNT}/link"),
     Fault(
