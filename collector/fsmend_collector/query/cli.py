@@ -19,6 +19,7 @@ VERBS = {
     "describe": ("describe", "describe", "Show everything about one object."),
     "events": ("events", "events", "Show events, the newest last, and follow them."),
     "repair": ("repair", "repair", "Order, watch and cancel repairs."),
+    "simulate": ("simulate", "simulate", "Simulate failures with known causes, and see what diagnosis says."),
     "token": ("token", "token", "Make and list join tokens."),
     "completion": ("completion", "completion", "Print the completion script of a shell."),
     "version": ("version", "version", "Print the version."),

@@ -1,6 +1,7 @@
 """Both stages together: a shared cause takes its members' incidents in, and lets them go."""
 
 from collector.diagnosis.groups.fleets import DISKS, HOSTS, POPULATION, SECOND, START, error
+
 from fsmend_collector.diagnosis import DiagnosisConfig
 from fsmend_collector.diagnosis.fleet import FleetDiagnosis
 from fsmend_proto.v1 import event_pb2, incident_pb2

@@ -1,6 +1,7 @@
 """Every scenario is found, is the same for the same seed, and gives the cause that it says it has."""
 
 import pytest
+
 from fsmend_collector.simulate.fleet import FleetShape, make_fleet
 from fsmend_collector.simulate.run import Runner
 from fsmend_collector.simulate.scenarios import scenarios

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from fsmend_collector.simulate.derived import RealDrives, derive
 from fsmend_collector.simulate.tickets import TABLE, rack_alarms, read_bursts, read_tickets, shares
 

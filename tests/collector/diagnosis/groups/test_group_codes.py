@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from fsmend_collector.diagnosis.groups.codes import CLOSES, GROUP_CODES
 from fsmend_collector.diagnosis.groups.dimensions import DIMENSIONS, dimension
 from fsmend_collector.diagnosis.groups.verdict import _code

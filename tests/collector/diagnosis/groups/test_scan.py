@@ -15,6 +15,7 @@ from collector.diagnosis.groups.fleets import (
     feed,
     scanned,
 )
+
 from fsmend_collector.diagnosis.groups import Change, GroupScan
 from fsmend_proto.v1 import event_pb2
 

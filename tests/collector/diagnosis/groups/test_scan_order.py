@@ -1,9 +1,10 @@
 """Duplicates, reordering, lateness and a restart give the identical verdicts."""
 
 from collector.diagnosis.groups.fleets import DISKS, POPULATION, START, content, error, feed, scanned
-from fsmend_collector.diagnosis.groups import GroupScan
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from fsmend_collector.diagnosis.groups import GroupScan
 
 DAY_SECONDS = 86_400
 

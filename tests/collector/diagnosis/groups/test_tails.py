@@ -3,6 +3,10 @@
 import math
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
 from fsmend_collector.diagnosis.groups.tails import (
     gamma_poisson_sf,
     hypergeometric_sf,
@@ -10,9 +14,6 @@ from fsmend_collector.diagnosis.groups.tails import (
     poisson_interval,
     poisson_sf,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy import stats
 
 MEANS = st.floats(1e-9, 200)
 
