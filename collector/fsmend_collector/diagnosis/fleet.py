@@ -197,8 +197,8 @@ class FleetDiagnosis:
             self._explain_alone(incident)
             return [IncidentChange(incident, what or "reopened", evidence), *told]
         shared = self._shared[into]
-        # What was wrong with the unit before is held too, but the shared cause does not wait for it. The time of telling
-        # counts: clocks of hosts may be off, the collector's is not.
+        # What was wrong with the unit before is held too, but the shared cause does not wait for it. The time
+        # of telling counts: clocks of hosts may be off.
         if max(incident.onset_ns, incident.opened_ns) >= shared.verdict.onset_ns - _BEFORE_NS:
             shared.unresolved.add(incident.id)
             shared.members.add(incident.id)

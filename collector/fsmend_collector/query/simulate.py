@@ -56,7 +56,7 @@ def _one(name: str, fleet: object, seed: int) -> tuple[dict[str, object], list[d
     runner = Runner(world)
     outcome = runner.run()
     result = score(outcome, scenario.family, lambda cause: resolvable(cause, runner.diagnosis.scan.counting))
-    causes = [
+    causes: list[dict[str, object]] = [
         {"dimension": one.dimension, "value": one.value, "members": sorted(map(list, one.members))}
         for one in world.causes
     ]

@@ -144,7 +144,7 @@ def _host(
                 )
             )
             at += 1
-    filesystems = {
+    filesystems: dict[str, tuple[str, tuple[str, ...], str]] = {
         f"fs-{number:06}-{at:02}": ("xfs" if number % 3 else "ext4", (one.device_id,), "")
         for at, one in enumerate(devices)
     }

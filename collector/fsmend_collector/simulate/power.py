@@ -7,7 +7,7 @@ _HOLD_UP = 0.4
 
 
 def lose_power(world: World, hosts: list[HostView], time_ns: int) -> list[Unit]:
-    """Let hosts lose power: all vanish, and those whose supplies hold up longest tell first that their shelves are gone."""
+    """Let hosts lose power: all vanish, and those that hold up longest tell first that their shelves are gone."""
     units: list[Unit] = []
     for view in hosts:
         dies_ns = time_ns + world.rng.randrange(8 * SECOND)

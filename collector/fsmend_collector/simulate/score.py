@@ -117,7 +117,7 @@ def _arrivals(outcome: Outcome, cause: Cause) -> list[int]:
 def bootstrap(
     values: Iterable[tuple[float, float]], rng: random.Random, rounds: int = 1_000
 ) -> tuple[float, float, float]:
-    """Return a ratio of sums with its 95 % interval over resampled runs; (1, 1, 1) when there is nothing to divide by."""
+    """Return a ratio of sums with its 95 % interval over resampled runs; all 1 when there is nothing to divide by."""
     rows = list(values)
     below = sum(row[1] for row in rows)
     if not below:

@@ -99,7 +99,7 @@ class GroupScan:
         self._sight(("silent", HOST, agent_id, agent_id), since_ns, f"silent:{agent_id}:{since_ns}")
 
     def _owns(self, agent_id: str, kind: int, unit: str) -> bool:
-        """Say whether the unit is in the host's inventory: an agent's word on what it does not have counts for nothing."""
+        """Say whether the unit is in the host's inventory: what an agent says of others counts for nothing."""
         owned = self._owned.get((agent_id, kind))
         return not owned or unit in owned
 

@@ -1,4 +1,4 @@
-"""The scenarios, one module each. A module says its `FAMILY` and has `build(world)`; adding one touches nothing else."""
+"""The scenarios, one module each. A module has `FAMILY` and `build(world)`; adding one touches nothing else."""
 
 import importlib
 import pkgutil

@@ -20,6 +20,6 @@ def build(world: World) -> None:
     units = []
     for view in hosts:
         for at in world.rng.sample(range(len(view.devices)), world.rng.randint(1, 3)):
-            units.append(world.errors(view, at, "media", START + DAY + world.rng.randrange(DAY)))
+            units.append(world.errors(view, at, "media", START + DAY + world.rng.randrange(DAY)))  # noqa: PERF401  drawn in turn
     same = frozenset({("model+firmware", "RARE-2 R1")})
     world.cause("model", "RARE-2", units, same=same, window_seconds=86_400, aspect="media")

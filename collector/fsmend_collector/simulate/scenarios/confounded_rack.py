@@ -24,5 +24,5 @@ def build(world: World) -> None:
     units = []
     for view in world.rng.sample(hosts, world.rng.randint(8, 20)):
         for at in world.rng.sample(range(len(view.devices)), 3):
-            units.append(world.errors(view, at, "io", START + HOUR + world.rng.randrange(10 * MINUTE)))
+            units.append(world.errors(view, at, "io", START + HOUR + world.rng.randrange(10 * MINUTE)))  # noqa: PERF401  drawn in turn
     world.cause("rack", rack, units, aspect="media")

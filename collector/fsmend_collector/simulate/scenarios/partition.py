@@ -11,5 +11,5 @@ def build(world: World) -> None:
     row = world.rng.choice(world.fleet.values("row"))
     units = []
     for view in world.fleet.members("row", row):
-        units.append(world.vanish(view, START + HOUR, START + HOUR + 20 * MINUTE + world.rng.randrange(MINUTE)))
+        units.append(world.vanish(view, START + HOUR, START + HOUR + 20 * MINUTE + world.rng.randrange(MINUTE)))  # noqa: PERF401  drawn in turn
     world.cause("row", row, units, window_seconds=300, aspect="silent")

@@ -23,7 +23,8 @@ def build(world: World) -> None:
         for n in range(4):
             world.error(
                 view, 0, "fs_io", time_ns + n * MINUTE // 2,
-                filesystem_uuid=uuid, filesystem_type="nfs", filesystem_device="filer7:/export", device_id="", device_name="",
+                filesystem_uuid=uuid, filesystem_type="nfs", filesystem_device="filer7:/export",
+                device_id="", device_name="",
             )  # fmt: skip
         units.append((view.agent_id, uuid))
     world.cause("target", "filer7", units, aspect="media")
