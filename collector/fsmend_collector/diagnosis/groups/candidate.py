@@ -73,12 +73,13 @@ class Candidate:
         per_host = Counter(agent_id for agent_id, _ in _units(marks))
         mean = self.units / max(self.hosts, 1)
         host_chance = -math.expm1(-self.base_per_hour * self.span_hours * mean)
-        total = log_likelihood_ratio(len(per_host), self.hosts, host_chance)
+        # Summed exactly, so that the order of sets does not show in the last digit.
+        gains = [log_likelihood_ratio(len(per_host), self.hosts, host_chance), -self.penalty]
         for agent_id, failed in per_host.items():
             if failed > 1:
                 here = max(self.here.get(agent_id, failed), failed)
-                total += log_likelihood_ratio(failed, here, chance) - log_likelihood_ratio(1, here, chance)
-        return total - self.penalty
+                gains += [log_likelihood_ratio(failed, here, chance), -log_likelihood_ratio(1, here, chance)]
+        return math.fsum(gains)
 
     def alone(self, agent_id: str, failed: int) -> float:
         """Return the log likelihood ratio of one host failing for a reason of its own."""

@@ -138,7 +138,7 @@ def _with_strays(best: Explanation, parts: list[Explanation]) -> Explanation | N
     ):
         return None
     score = lead.score
-    for agent_id in outside:
+    for agent_id in sorted(outside):
         own = [mark for mark in strays if mark.agent_id == agent_id]
         score += best.candidate.alone(agent_id, len({mark.key[3] for mark in own})) - _LABEL_WRONG_NATS
     return Explanation(lead.candidate, lead.marks | strays, score)
