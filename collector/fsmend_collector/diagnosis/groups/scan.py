@@ -190,9 +190,10 @@ class GroupScan:
     def tick(self, now_ns: int) -> list[tuple[Verdict, str]]:
         """Look at what changed; return the verdicts that are new, changed, or gone (explained otherwise now)."""
         quiet = not self._dirty
+        told = {one.group for one in self._verdicts.values()}
         for key in self._dirty:
             self._cache.pop(key, None)
-            if self._evaluate(key):
+            if self._evaluate(key) or key[1] in told:  # a verdict may absorb what trickles into its group
                 self._pending[key] = None
         self._dirty.clear()
         self._housekeep(now_ns)

@@ -33,7 +33,7 @@ def streams(draw):
     return stream
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=30)
 @given(streams(), st.data())
 def test_any_order_and_any_repetition_gives_the_identical_verdicts(stream, data):
     repeats = data.draw(st.lists(st.sampled_from(stream), max_size=20))
