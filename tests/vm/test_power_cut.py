@@ -5,7 +5,7 @@ import random
 import time
 
 import pytest
-from vm.filesystem import MOUNT, Xfs
+from vm.filesystem import Xfs
 from vm.fleet import Collector, Host, wait_for
 
 from fsmend_proto.v1 import command_pb2 as pb
@@ -78,7 +78,7 @@ def test_power_cuts_in_mid_repair(alone):
         # Something to mend in every round; the free space of group 1 has at least two extents.
         xfs.set("agf 1", "addr cntroot", f"write -d recs[1].startblock {chance.choice((14, 15))}")
         cut += one_round(collector, host, xfs, chance)
-        host.sh(f"sync; umount {MOUNT}")
+        xfs.unmount()
         assert xfs.problems() == "", f"seed {SEED}, after {cut} cuts"
         if cut == ROUNDS:
             break
