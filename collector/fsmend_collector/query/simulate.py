@@ -19,7 +19,7 @@ _HOSTS = 5_000
 @click.option("--truth", type=click.Path(dir_okay=False, path_type=Path), help="Write the truth to this file, as JSON.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def simulate(names: tuple[str, ...], listing: bool, seed: int, hosts: int, truth: Path | None, output: str) -> None:
-    """Simulate failures of a fleet with known causes, and compare what diagnosis says."""
+    """Simulate failures with known causes, and see what diagnosis says."""
     from fsmend_collector.simulate.fleet import FleetShape, make_fleet  # noqa: PLC0415  late, as all of the verbs
     from fsmend_collector.simulate.scenarios import scenarios  # noqa: PLC0415
 
