@@ -52,16 +52,29 @@ def hypergeometric_sf(count: int, population: int, marked: int, drawn: int) -> f
         return 1.0
     if count > high:
         return 0.0
-    first = _log_choose(marked, count) + _log_choose(population - marked, drawn - count)
-    first -= _log_choose(population, drawn)
-    total = term = math.exp(first)
     rest = population - marked - drawn
+    # From the side that is smaller: near 1 the other side's terms would have to grow from next to nothing.
+    if count <= (drawn + 1) * (marked + 1) // (population + 2):
+        total = term = _hypergeometric(count - 1, population, marked, drawn)
+        for j in range(count - 1, low, -1):
+            term *= j * (rest + j) / ((marked - j + 1) * (drawn - j + 1))
+            total += term
+            if term < total * _NEGLIGIBLE:
+                break
+        return max(1.0 - total, 0.0)
+    total = term = _hypergeometric(count, population, marked, drawn)
     for j in range(count + 1, high + 1):
         term *= (marked - j + 1) * (drawn - j + 1) / (j * (rest + j))
         total += term
         if term < total * _NEGLIGIBLE:
             break
     return min(total, 1.0)
+
+
+def _hypergeometric(count: int, population: int, marked: int, drawn: int) -> float:
+    """Return P(X = count)."""
+    ways = _log_choose(marked, count) + _log_choose(population - marked, drawn - count)
+    return math.exp(ways - _log_choose(population, drawn))
 
 
 def poisson_interval(count: int, confidence: float = 0.95) -> tuple[float, float]:
