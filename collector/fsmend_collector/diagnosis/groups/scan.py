@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import chain
 
+from fsmend_collector.diagnosis.config import SECONDS_NS
 from fsmend_collector.diagnosis.evidence import Evidence
+from fsmend_collector.diagnosis.groups import bounds
 from fsmend_collector.diagnosis.groups.aspects import ASPECTS, DEVICE, FILESYSTEM, HOST, aspect_of
 from fsmend_collector.diagnosis.groups.candidate import Candidate
 from fsmend_collector.diagnosis.groups.changes import Change, expected_by
@@ -22,15 +24,6 @@ from fsmend_collector.diagnosis.groups.settings import DAY_NS, HOUR_NS, ScanSett
 from fsmend_collector.diagnosis.groups.verdict import Verdict
 from fsmend_collector.diagnosis.groups.views import Group, HostView
 
-_SECONDS_NS = 1_000_000_000
-_FUTURE_NS = 60 * _SECONDS_NS
-_PLAUSIBLE_NS = 946_684_800 * _SECONDS_NS  # 2000-01-01: a clock before it was never set
-_GROWTH = 0.2
-_GROWTH_IN_STORMS = 1.0
-_STORM = 1_000
-_SOLVE_AT_LEAST_NS = 10 * _SECONDS_NS
-_DRIFT_MARKS = 6
-_WINDOWS_LOCAL = (300, 1_800, 21_600, 86_400)  # what lies within a host fails at once; over weeks it is chance
 _FLEET: Group = ("fleet", FLEET_VALUE)
 
 
@@ -86,7 +79,7 @@ class GroupScan:
         if not aspect:
             return
         time_ns = evidence.time_ns
-        if time_ns < _PLAUSIBLE_NS or time_ns > evidence.received_ns + _FUTURE_NS:
+        if time_ns < bounds.PLAUSIBLE_NS or time_ns > evidence.received_ns + bounds.FUTURE_NS:
             time_ns = evidence.received_ns
         kind, unit = self._unit(evidence, aspect)
         if not self._owns(evidence.agent_id, kind, unit):
@@ -121,7 +114,7 @@ class GroupScan:
     def _sight(self, key: UnitKey, time_ns: int, event_id: str) -> None:
         sightings = self._sightings.get(key)
         if sightings is None:
-            sightings = self._sightings[key] = Sightings(self.settings.quiet_seconds * _SECONDS_NS // HOUR_NS)
+            sightings = self._sightings[key] = Sightings(self.settings.quiet_seconds * SECONDS_NS // HOUR_NS)
         if not sightings.add(time_ns, event_id):
             return
         gone, come = sightings.update(key)
@@ -207,13 +200,13 @@ class GroupScan:
 
     def _due(self, quiet: bool, now_ns: int) -> bool:
         """Say whether to look now: in a storm only when what crosses has grown, so that it costs as the marks do."""
-        storm = self._solved_marks > _STORM
-        grown = self._new_marks >= self._solved_marks * (_GROWTH_IN_STORMS if storm else _GROWTH)
-        pause_ns = _SOLVE_AT_LEAST_NS * max(1, self._solved_marks // _STORM)
-        if not (quiet or grown or now_ns - self._solved_ns >= pause_ns):
-            return False
-        self._new_marks, self._solved_ns = 0, now_ns
-        return True
+        storm = self._solved_marks > bounds.STORM
+        grown = self._new_marks >= self._solved_marks * (bounds.GROWTH_IN_STORMS if storm else bounds.GROWTH)
+        pause_ns = bounds.SOLVE_AT_LEAST_NS * max(1, self._solved_marks // bounds.STORM)
+        due = quiet or grown or now_ns - self._solved_ns >= pause_ns
+        if due:
+            self._new_marks, self._solved_ns = 0, now_ns
+        return due
 
     def _evaluate(self, key: AspectGroup) -> bool:
         series = self._series.get(key)
@@ -224,15 +217,15 @@ class GroupScan:
         def threshold(seconds: int, end_ns: int) -> int:
             return self.counting.threshold(aspect, group, seconds, end_ns)
 
-        crosses = series.evaluate(_WINDOWS_LOCAL if not series.wide else self.settings.windows_seconds, threshold)
-        if series.wide and len(series.entries) >= _DRIFT_MARKS:
+        crosses = series.evaluate(bounds.WINDOWS_LOCAL if not series.wide else self.settings.windows_seconds, threshold)
+        if series.wide and len(series.entries) >= bounds.DRIFT_MARKS:
             crosses = self._evaluate_drift(key, series) or crosses
         return crosses
 
     def _evaluate_drift(self, key: AspectGroup, series: Series) -> bool:
         drift = self._drift.get(key)
         if drift is None:
-            drift = self._drift[key] = Drift(self.settings.drift_ratio, self.settings.quiet_seconds * _SECONDS_NS)
+            drift = self._drift[key] = Drift(self.settings.drift_ratio, self.settings.quiet_seconds * SECONDS_NS)
             series.crossings.pop(0, None)
         units = self.counting.units(key[1], ASPECTS[key[0]].kind)
         for entry in series.entries[drift.count :]:
@@ -352,16 +345,15 @@ class GroupScan:
 
     def _learn(self, now_ns: int) -> None:
         """Learn the days of which nothing can come late any more."""
-        newest = (now_ns - self.settings.lateness_seconds * _SECONDS_NS) // DAY_NS - 1
+        newest = (now_ns - self.settings.lateness_seconds * SECONDS_NS) // DAY_NS - 1
         if not self._learn_day:
             self._learn_day = min([newest + 1, *self._by_day])
         units = self.population.sizes.get(_FLEET, [0, 0, 0])
         explained = {mark for one in self._verdicts.values() for mark in one.marks}
         while self._learn_day <= newest:
             marks = [one for one in self._by_day.get(self._learn_day, ()) if one not in explained]
-            self.rates.learn(
-                self._learn_day, (units[0], units[1], units[2]), ((one.aspect, one.groups) for one in marks)
-            )
+            seen = ((one.aspect, one.groups) for one in marks)
+            self.rates.learn(self._learn_day, (units[0], units[1], units[2]), seen)
             self._learn_day += 1
 
     def _expire(self, before_ns: int) -> None:
