@@ -381,8 +381,7 @@ class GroupScan:
 
     def _drop(self, mark: Mark) -> None:
         for group in mark.groups:
-            series = self._series[mark.aspect, group]
-            series.remove(mark)
+            self._series[mark.aspect, group].remove(mark)
             self._dirty[mark.aspect, group] = None
             if (mark.aspect, group) in self._drift:
                 self._drift[mark.aspect, group].count -= 1
