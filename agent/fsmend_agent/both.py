@@ -11,6 +11,9 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
+SMALL = ("-OO", "-X", "no_debug_ranges")
+"""What the interpreter leaves out of memory: docstrings, and the columns of tracebacks."""
+
 RESTART_SECONDS = 1.0
 STOP_SECONDS = 20.0
 """More than a running repair is given to stop, and then what is left is written."""
@@ -39,7 +42,7 @@ async def run_both(config: Path, captured: Path | None = None) -> int:
 async def _keep(*arguments: str) -> None:
     """Run one child again and again; end it when cancelled."""
     while True:
-        child = await asyncio.create_subprocess_exec(sys.executable, "-OO", "-m", "fsmend_agent", *arguments)
+        child = await asyncio.create_subprocess_exec(sys.executable, *SMALL, "-m", "fsmend_agent", *arguments)
         try:
             status = await child.wait()
         except asyncio.CancelledError:
