@@ -29,13 +29,12 @@ class SeedResult:
     ours: list[Score]
     baselines: dict[str, list[Score]]
     identical: bool
-    beyond_cap: int
 
 
 def run_seed(seed: int) -> SeedResult:
     """Run every scenario on one fleet."""
     fleet = make_fleet(FleetShape(), seed)
-    result = SeedResult(seed, [], {name: [] for name in BASELINES}, identical=True, beyond_cap=0)
+    result = SeedResult(seed, [], {name: [] for name in BASELINES}, identical=True)
     for name, scenario in scenarios().items():
         world = scenario.world(fleet, seed)
         for baseline, report in BASELINES.items():
@@ -84,7 +83,6 @@ def measure() -> dict[str, float]:
     ours = [row for one in results for row in one.ours]
     figures = _figures(ours)
     figures["replay_identical"] = float(all(one.identical for one in results))
-    figures["repairs_beyond_cap"] = float(sum(row.unit_repairs for row in ours if row.family == "safety"))
     for name in BASELINES:
         rows = [row for one in results for row in one.baselines[name]]
         figures[f"{name}_precision"] = _ratio(rows, "right", "told")[0]
