@@ -44,6 +44,25 @@ ACTION_CLASS_CONTAIN: ActionClass.ValueType  # 4
 ACTION_CLASS_OFFLINE: ActionClass.ValueType  # 5
 Global___ActionClass: _TypeAlias = ActionClass  # noqa: Y015
 
+class _XfsScrubStage:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _XfsScrubStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_XfsScrubStage.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    XFS_SCRUB_STAGE_UNSPECIFIED: _XfsScrubStage.ValueType  # 0
+    XFS_SCRUB_STAGE_GROUPS: _XfsScrubStage.ValueType  # 1
+    XFS_SCRUB_STAGE_INODES: _XfsScrubStage.ValueType  # 2
+    XFS_SCRUB_STAGE_SUMMARIES: _XfsScrubStage.ValueType  # 3
+
+class XfsScrubStage(_XfsScrubStage, metaclass=_XfsScrubStageEnumTypeWrapper): ...
+
+XFS_SCRUB_STAGE_UNSPECIFIED: XfsScrubStage.ValueType  # 0
+XFS_SCRUB_STAGE_GROUPS: XfsScrubStage.ValueType  # 1
+XFS_SCRUB_STAGE_INODES: XfsScrubStage.ValueType  # 2
+XFS_SCRUB_STAGE_SUMMARIES: XfsScrubStage.ValueType  # 3
+Global___XfsScrubStage: _TypeAlias = XfsScrubStage  # noqa: Y015
+
 class _CommandState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -356,22 +375,60 @@ class ScrubXfs(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
+    RESUME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___XfsScrubItem]:
         """none: the whole filesystem"""
+
+    @_builtins.property
+    def resume(self) -> Global___XfsScrubPosition:
+        """of the whole: begin where an earlier check stopped"""
 
     def __init__(
         self,
         *,
         items: _abc.Iterable[Global___XfsScrubItem] | None = ...,
+        resume: Global___XfsScrubPosition | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resume", b"resume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "resume", b"resume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ScrubXfs: _TypeAlias = ScrubXfs  # noqa: Y015
+
+@_typing.final
+class XfsScrubPosition(_message.Message):
+    """Where a check of a whole XFS is: what comes next. Group by group and type by type, then inode by inode, then the rest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGE_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    INO_FIELD_NUMBER: _builtins.int
+    stage: Global___XfsScrubStage.ValueType
+    group: _builtins.int
+    """allocation groups, behind them the realtime groups"""
+    type: _builtins.int
+    """XFS_SCRUB_TYPE_* within the group"""
+    ino: _builtins.int
+    def __init__(
+        self,
+        *,
+        stage: Global___XfsScrubStage.ValueType = ...,
+        group: _builtins.int = ...,
+        type: _builtins.int = ...,
+        ino: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "ino", b"ino", "stage", b"stage", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___XfsScrubPosition: _TypeAlias = XfsScrubPosition  # noqa: Y015
 
 @_typing.final
 class RepairXfs(_message.Message):
@@ -517,6 +574,8 @@ class Progress(_message.Message):
     PERCENT_FIELD_NUMBER: _builtins.int
     REMAINING_SECONDS_FIELD_NUMBER: _builtins.int
     STAGE_FIELD_NUMBER: _builtins.int
+    XFS_POSITION_FIELD_NUMBER: _builtins.int
+    BTRFS_POSITIONS_FIELD_NUMBER: _builtins.int
     bytes_done: _builtins.int
     bytes_total: _builtins.int
     errors_found: _builtins.int
@@ -527,6 +586,14 @@ class Progress(_message.Message):
     """0: unknown"""
     stage: _builtins.str
     """what it is doing now: "scrubbing devid 2" """
+    @_builtins.property
+    def xfs_position(self) -> Global___XfsScrubPosition:
+        """of a check of a whole XFS"""
+
+    @_builtins.property
+    def btrfs_positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___BtrfsPosition]:
+        """of the devices that are not done"""
+
     def __init__(
         self,
         *,
@@ -538,14 +605,38 @@ class Progress(_message.Message):
         percent: _builtins.float = ...,
         remaining_seconds: _builtins.float = ...,
         stage: _builtins.str = ...,
+        xfs_position: Global___XfsScrubPosition | None = ...,
+        btrfs_positions: _abc.Iterable[Global___BtrfsPosition] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["xfs_position", b"xfs_position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_done", b"bytes_done", "bytes_total", b"bytes_total", "errors_corrected", b"errors_corrected", "errors_found", b"errors_found", "errors_uncorrectable", b"errors_uncorrectable", "percent", b"percent", "remaining_seconds", b"remaining_seconds", "stage", b"stage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["btrfs_positions", b"btrfs_positions", "bytes_done", b"bytes_done", "bytes_total", b"bytes_total", "errors_corrected", b"errors_corrected", "errors_found", b"errors_found", "errors_uncorrectable", b"errors_uncorrectable", "percent", b"percent", "remaining_seconds", b"remaining_seconds", "stage", b"stage", "xfs_position", b"xfs_position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Progress: _TypeAlias = Progress  # noqa: Y015
+
+@_typing.final
+class BtrfsPosition(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVID_FIELD_NUMBER: _builtins.int
+    LAST_PHYSICAL_FIELD_NUMBER: _builtins.int
+    devid: _builtins.int
+    last_physical: _builtins.int
+    def __init__(
+        self,
+        *,
+        devid: _builtins.int = ...,
+        last_physical: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["devid", b"devid", "last_physical", b"last_physical"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BtrfsPosition: _TypeAlias = BtrfsPosition  # noqa: Y015
 
 @_typing.final
 class CommandResult(_message.Message):
@@ -559,6 +650,7 @@ class CommandResult(_message.Message):
     DURATION_NS_FIELD_NUMBER: _builtins.int
     XFS_SCRUBS_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    STOPPED_AT_FIELD_NUMBER: _builtins.int
     verdict: Global___Verdict.ValueType
     duration_ns: _builtins.int
     summary: _builtins.str
@@ -573,6 +665,10 @@ class CommandResult(_message.Message):
     def evidence(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvidenceFile]: ...
     @_builtins.property
     def xfs_scrubs(self) -> _containers.RepeatedCompositeFieldContainer[Global___XfsScrubOutcome]: ...
+    @_builtins.property
+    def stopped_at(self) -> Global___XfsScrubPosition:
+        """of a check of a whole XFS; absent: it came to its end"""
+
     def __init__(
         self,
         *,
@@ -584,10 +680,11 @@ class CommandResult(_message.Message):
         duration_ns: _builtins.int = ...,
         xfs_scrubs: _abc.Iterable[Global___XfsScrubOutcome] | None = ...,
         summary: _builtins.str = ...,
+        stopped_at: Global___XfsScrubPosition | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "stopped_at", b"stopped_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "duration_ns", b"duration_ns", "evidence", b"evidence", "scrubs", b"scrubs", "summary", b"summary", "verdict", b"verdict", "xfs_scrubs", b"xfs_scrubs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "duration_ns", b"duration_ns", "evidence", b"evidence", "scrubs", b"scrubs", "stopped_at", b"stopped_at", "summary", b"summary", "verdict", b"verdict", "xfs_scrubs", b"xfs_scrubs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
