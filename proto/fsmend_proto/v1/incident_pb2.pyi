@@ -41,6 +41,39 @@ INCIDENT_STATE_RESOLVED: IncidentState.ValueType  # 3
 INCIDENT_STATE_MERGED: IncidentState.ValueType  # 4
 Global___IncidentState: _TypeAlias = IncidentState  # noqa: Y015
 
+class _MindChangeKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MindChangeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MindChangeKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MIND_CHANGE_KIND_UNSPECIFIED: _MindChangeKind.ValueType  # 0
+    MIND_CHANGE_KIND_MORE_OUTSIDE: _MindChangeKind.ValueType  # 1
+    """a suspect: so many more of its units that fail outside the cause raise it above"""
+    MIND_CHANGE_KIND_FEWER_INSIDE: _MindChangeKind.ValueType  # 2
+    """a suspect: so many of the cause's units, outside the suspect, that fail for another reason"""
+    MIND_CHANGE_KIND_NOTHING: _MindChangeKind.ValueType  # 3
+    """a suspect: no observation of this kind can"""
+    MIND_CHANGE_KIND_WITHDRAWN: _MindChangeKind.ValueType  # 4
+    """the cause: so many of its units that fail for a reason of their own"""
+    MIND_CHANGE_KIND_SIBLINGS: _MindChangeKind.ValueType  # 5
+    """the cause: so many more failing outside it in the group around it"""
+
+class MindChangeKind(_MindChangeKind, metaclass=_MindChangeKindEnumTypeWrapper): ...
+
+MIND_CHANGE_KIND_UNSPECIFIED: MindChangeKind.ValueType  # 0
+MIND_CHANGE_KIND_MORE_OUTSIDE: MindChangeKind.ValueType  # 1
+"""a suspect: so many more of its units that fail outside the cause raise it above"""
+MIND_CHANGE_KIND_FEWER_INSIDE: MindChangeKind.ValueType  # 2
+"""a suspect: so many of the cause's units, outside the suspect, that fail for another reason"""
+MIND_CHANGE_KIND_NOTHING: MindChangeKind.ValueType  # 3
+"""a suspect: no observation of this kind can"""
+MIND_CHANGE_KIND_WITHDRAWN: MindChangeKind.ValueType  # 4
+"""the cause: so many of its units that fail for a reason of their own"""
+MIND_CHANGE_KIND_SIBLINGS: MindChangeKind.ValueType  # 5
+"""the cause: so many more failing outside it in the group around it"""
+Global___MindChangeKind: _TypeAlias = MindChangeKind  # noqa: Y015
+
 @_typing.final
 class Incident(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -211,25 +244,68 @@ class Cause(_message.Message):
     DIMENSION_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     ODDS_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
+    MIND_CHANGES_FIELD_NUMBER: _builtins.int
     dimension: _builtins.str
     """filesystem, device, host, rack, model+firmware …"""
     value: _builtins.str
     odds: _builtins.float
     """against the sum of the others"""
+    @_builtins.property
+    def figures(self) -> Global___GroupStatistics:
+        """of a suspect of a shared cause; the cause's own are Incident.statistics"""
+
+    @_builtins.property
+    def mind_changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___MindChange]: ...
     def __init__(
         self,
         *,
         dimension: _builtins.str = ...,
         value: _builtins.str = ...,
         odds: _builtins.float = ...,
+        figures: Global___GroupStatistics | None = ...,
+        mind_changes: _abc.Iterable[Global___MindChange] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimension", b"dimension", "odds", b"odds", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimension", b"dimension", "figures", b"figures", "mind_changes", b"mind_changes", "odds", b"odds", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Cause: _TypeAlias = Cause  # noqa: Y015
+
+@_typing.final
+class MindChange(_message.Message):
+    """What would change our mind about a cause, computed with the score that chose it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    kind: Global___MindChangeKind.ValueType
+    count: _builtins.int
+    """so many"""
+    counted: _builtins.str
+    """hosts, devices or filesystems"""
+    text: _builtins.str
+    """one line for people"""
+    def __init__(
+        self,
+        *,
+        kind: Global___MindChangeKind.ValueType = ...,
+        count: _builtins.int = ...,
+        counted: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "counted", b"counted", "kind", b"kind", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MindChange: _TypeAlias = MindChange  # noqa: Y015
 
 @_typing.final
 class GroupStatistics(_message.Message):
@@ -250,6 +326,14 @@ class GroupStatistics(_message.Message):
     WINDOW_SECONDS_FIELD_NUMBER: _builtins.int
     ASPECTS_FIELD_NUMBER: _builtins.int
     CHANGES_FIELD_NUMBER: _builtins.int
+    HOSTS_FIELD_NUMBER: _builtins.int
+    GROUP_PER_HOUR_FIELD_NUMBER: _builtins.int
+    FLEET_PER_HOUR_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    PENALTY_FIELD_NUMBER: _builtins.int
+    LEAST_FIELD_NUMBER: _builtins.int
+    EXPLAINS_FIELD_NUMBER: _builtins.int
+    SHAPE_FIELD_NUMBER: _builtins.int
     aspect: _builtins.str
     """in which way the units fail: lost, media, link, health, corrupt, silent"""
     counted: _builtins.str
@@ -271,6 +355,22 @@ class GroupStatistics(_message.Message):
     """false incidents a day that a test this strict costs the whole fleet"""
     window_seconds: _builtins.int
     """0: found by the sequential test for slow drift"""
+    hosts: _builtins.int
+    """in the group"""
+    group_per_hour: _builtins.float
+    """base rate of one unit of the group, as learnt before the onset"""
+    fleet_per_hour: _builtins.float
+    """of one unit of the fleet"""
+    score: _builtins.float
+    """log likelihood ratio less the penalty, nats"""
+    penalty: _builtins.float
+    """nats that any cause of this dimension must earn"""
+    least: _builtins.int
+    """so many in the window are too many for the budget of false incidents"""
+    explains: _builtins.int
+    """of the units that the incident has"""
+    shape: _builtins.float
+    """of the gamma that the rates of groups are taken to follow"""
     @_builtins.property
     def aspects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -293,10 +393,18 @@ class GroupStatistics(_message.Message):
         window_seconds: _builtins.int = ...,
         aspects: _abc.Iterable[_builtins.str] | None = ...,
         changes: _abc.Iterable[_builtins.str] | None = ...,
+        hosts: _builtins.int = ...,
+        group_per_hour: _builtins.float = ...,
+        fleet_per_hour: _builtins.float = ...,
+        score: _builtins.float = ...,
+        penalty: _builtins.float = ...,
+        least: _builtins.int = ...,
+        explains: _builtins.int = ...,
+        shape: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aspect", b"aspect", "aspects", b"aspects", "changes", b"changes", "counted", b"counted", "expected", b"expected", "exposure_hours", b"exposure_hours", "observed", b"observed", "p", b"p", "population", b"population", "ratio_high", b"ratio_high", "ratio_low", b"ratio_low", "spent_per_day", b"spent_per_day", "window_seconds", b"window_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aspect", b"aspect", "aspects", b"aspects", "changes", b"changes", "counted", b"counted", "expected", b"expected", "explains", b"explains", "exposure_hours", b"exposure_hours", "fleet_per_hour", b"fleet_per_hour", "group_per_hour", b"group_per_hour", "hosts", b"hosts", "least", b"least", "observed", b"observed", "p", b"p", "penalty", b"penalty", "population", b"population", "ratio_high", b"ratio_high", "ratio_low", b"ratio_low", "score", b"score", "shape", b"shape", "spent_per_day", b"spent_per_day", "window_seconds", b"window_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from fsmend_proto.v1 import query_pb2 as fsmend__proto_dot_v1_dot_query__pb2
+from fsmend_proto.v1 import why_pb2 as fsmend__proto_dot_v1_dot_why__pb2
 
 GRPC_GENERATED_VERSION = '1.82.1'
 GRPC_VERSION = grpc.__version__
@@ -69,6 +70,31 @@ class QueryStub:
                 request_serializer=fsmend__proto_dot_v1_dot_query__pb2.CreateTokenRequest.SerializeToString,
                 response_deserializer=fsmend__proto_dot_v1_dot_query__pb2.CreateTokenReply.FromString,
                 _registered_method=True)
+        self.ExplainIncident = channel.unary_unary(
+                '/fsmend_proto.v1.Query/ExplainIncident',
+                request_serializer=fsmend__proto_dot_v1_dot_why__pb2.ExplainIncidentRequest.SerializeToString,
+                response_deserializer=fsmend__proto_dot_v1_dot_why__pb2.Why.FromString,
+                _registered_method=True)
+        self.FindSame = channel.unary_unary(
+                '/fsmend_proto.v1.Query/FindSame',
+                request_serializer=fsmend__proto_dot_v1_dot_why__pb2.FindSameRequest.SerializeToString,
+                response_deserializer=fsmend__proto_dot_v1_dot_why__pb2.Same.FromString,
+                _registered_method=True)
+        self.DiagnoseAgain = channel.unary_stream(
+                '/fsmend_proto.v1.Query/DiagnoseAgain',
+                request_serializer=fsmend__proto_dot_v1_dot_why__pb2.DiagnoseAgainRequest.SerializeToString,
+                response_deserializer=fsmend__proto_dot_v1_dot_why__pb2.DiagnoseAgainReply.FromString,
+                _registered_method=True)
+        self.MuteIncident = channel.unary_unary(
+                '/fsmend_proto.v1.Query/MuteIncident',
+                request_serializer=fsmend__proto_dot_v1_dot_why__pb2.MuteIncidentRequest.SerializeToString,
+                response_deserializer=fsmend__proto_dot_v1_dot_why__pb2.IncidentWordReply.FromString,
+                _registered_method=True)
+        self.ResolveIncident = channel.unary_unary(
+                '/fsmend_proto.v1.Query/ResolveIncident',
+                request_serializer=fsmend__proto_dot_v1_dot_why__pb2.ResolveIncidentRequest.SerializeToString,
+                response_deserializer=fsmend__proto_dot_v1_dot_why__pb2.IncidentWordReply.FromString,
+                _registered_method=True)
 
 
 class QueryServicer:
@@ -119,6 +145,39 @@ class QueryServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainIncident(self, request, context):
+        """Why an incident is one: competing causes, base rates, evidence, what would change our mind.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindSame(self, request, context):
+        """Who shares something with a device, and how many of them fail.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiagnoseAgain(self, request, context):
+        """Diagnose stored history again, in shadow, and compare. Progress, then differences, then the summary.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MuteIncident(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveIncident(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QueryServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -156,6 +215,31 @@ def add_QueryServicer_to_server(servicer, server):
                     servicer.CreateToken,
                     request_deserializer=fsmend__proto_dot_v1_dot_query__pb2.CreateTokenRequest.FromString,
                     response_serializer=fsmend__proto_dot_v1_dot_query__pb2.CreateTokenReply.SerializeToString,
+            ),
+            'ExplainIncident': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainIncident,
+                    request_deserializer=fsmend__proto_dot_v1_dot_why__pb2.ExplainIncidentRequest.FromString,
+                    response_serializer=fsmend__proto_dot_v1_dot_why__pb2.Why.SerializeToString,
+            ),
+            'FindSame': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindSame,
+                    request_deserializer=fsmend__proto_dot_v1_dot_why__pb2.FindSameRequest.FromString,
+                    response_serializer=fsmend__proto_dot_v1_dot_why__pb2.Same.SerializeToString,
+            ),
+            'DiagnoseAgain': grpc.unary_stream_rpc_method_handler(
+                    servicer.DiagnoseAgain,
+                    request_deserializer=fsmend__proto_dot_v1_dot_why__pb2.DiagnoseAgainRequest.FromString,
+                    response_serializer=fsmend__proto_dot_v1_dot_why__pb2.DiagnoseAgainReply.SerializeToString,
+            ),
+            'MuteIncident': grpc.unary_unary_rpc_method_handler(
+                    servicer.MuteIncident,
+                    request_deserializer=fsmend__proto_dot_v1_dot_why__pb2.MuteIncidentRequest.FromString,
+                    response_serializer=fsmend__proto_dot_v1_dot_why__pb2.IncidentWordReply.SerializeToString,
+            ),
+            'ResolveIncident': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveIncident,
+                    request_deserializer=fsmend__proto_dot_v1_dot_why__pb2.ResolveIncidentRequest.FromString,
+                    response_serializer=fsmend__proto_dot_v1_dot_why__pb2.IncidentWordReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -347,6 +431,141 @@ class Query:
             '/fsmend_proto.v1.Query/CreateToken',
             fsmend__proto_dot_v1_dot_query__pb2.CreateTokenRequest.SerializeToString,
             fsmend__proto_dot_v1_dot_query__pb2.CreateTokenReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainIncident(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fsmend_proto.v1.Query/ExplainIncident',
+            fsmend__proto_dot_v1_dot_why__pb2.ExplainIncidentRequest.SerializeToString,
+            fsmend__proto_dot_v1_dot_why__pb2.Why.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindSame(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fsmend_proto.v1.Query/FindSame',
+            fsmend__proto_dot_v1_dot_why__pb2.FindSameRequest.SerializeToString,
+            fsmend__proto_dot_v1_dot_why__pb2.Same.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiagnoseAgain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/fsmend_proto.v1.Query/DiagnoseAgain',
+            fsmend__proto_dot_v1_dot_why__pb2.DiagnoseAgainRequest.SerializeToString,
+            fsmend__proto_dot_v1_dot_why__pb2.DiagnoseAgainReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MuteIncident(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fsmend_proto.v1.Query/MuteIncident',
+            fsmend__proto_dot_v1_dot_why__pb2.MuteIncidentRequest.SerializeToString,
+            fsmend__proto_dot_v1_dot_why__pb2.IncidentWordReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveIncident(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fsmend_proto.v1.Query/ResolveIncident',
+            fsmend__proto_dot_v1_dot_why__pb2.ResolveIncidentRequest.SerializeToString,
+            fsmend__proto_dot_v1_dot_why__pb2.IncidentWordReply.FromString,
             options,
             channel_credentials,
             insecure,

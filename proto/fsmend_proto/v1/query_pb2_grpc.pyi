@@ -5,6 +5,7 @@ What operators ask, with the CLI or the web pages. Needs an operator's certifica
 
 from collections import abc as _abc
 from fsmend_proto.v1 import query_pb2 as _query_pb2
+from fsmend_proto.v1 import why_pb2 as _why_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -41,6 +42,14 @@ class QueryStub:
     RunRepair: _grpc.UnaryUnaryMultiCallable[_query_pb2.RunRepairRequest, _query_pb2.RunRepairReply]
     CancelRepair: _grpc.UnaryUnaryMultiCallable[_query_pb2.CancelRepairRequest, _query_pb2.CancelRepairReply]
     CreateToken: _grpc.UnaryUnaryMultiCallable[_query_pb2.CreateTokenRequest, _query_pb2.CreateTokenReply]
+    ExplainIncident: _grpc.UnaryUnaryMultiCallable[_why_pb2.ExplainIncidentRequest, _why_pb2.Why]
+    """Why an incident is one: competing causes, base rates, evidence, what would change our mind."""
+    FindSame: _grpc.UnaryUnaryMultiCallable[_why_pb2.FindSameRequest, _why_pb2.Same]
+    """Who shares something with a device, and how many of them fail."""
+    DiagnoseAgain: _grpc.UnaryStreamMultiCallable[_why_pb2.DiagnoseAgainRequest, _why_pb2.DiagnoseAgainReply]
+    """Diagnose stored history again, in shadow, and compare. Progress, then differences, then the summary."""
+    MuteIncident: _grpc.UnaryUnaryMultiCallable[_why_pb2.MuteIncidentRequest, _why_pb2.IncidentWordReply]
+    ResolveIncident: _grpc.UnaryUnaryMultiCallable[_why_pb2.ResolveIncidentRequest, _why_pb2.IncidentWordReply]
 
 @_typing.type_check_only
 class QueryAsyncStub(QueryStub):
@@ -55,6 +64,14 @@ class QueryAsyncStub(QueryStub):
     RunRepair: _aio.UnaryUnaryMultiCallable[_query_pb2.RunRepairRequest, _query_pb2.RunRepairReply]  # type: ignore[assignment]
     CancelRepair: _aio.UnaryUnaryMultiCallable[_query_pb2.CancelRepairRequest, _query_pb2.CancelRepairReply]  # type: ignore[assignment]
     CreateToken: _aio.UnaryUnaryMultiCallable[_query_pb2.CreateTokenRequest, _query_pb2.CreateTokenReply]  # type: ignore[assignment]
+    ExplainIncident: _aio.UnaryUnaryMultiCallable[_why_pb2.ExplainIncidentRequest, _why_pb2.Why]  # type: ignore[assignment]
+    """Why an incident is one: competing causes, base rates, evidence, what would change our mind."""
+    FindSame: _aio.UnaryUnaryMultiCallable[_why_pb2.FindSameRequest, _why_pb2.Same]  # type: ignore[assignment]
+    """Who shares something with a device, and how many of them fail."""
+    DiagnoseAgain: _aio.UnaryStreamMultiCallable[_why_pb2.DiagnoseAgainRequest, _why_pb2.DiagnoseAgainReply]  # type: ignore[assignment]
+    """Diagnose stored history again, in shadow, and compare. Progress, then differences, then the summary."""
+    MuteIncident: _aio.UnaryUnaryMultiCallable[_why_pb2.MuteIncidentRequest, _why_pb2.IncidentWordReply]  # type: ignore[assignment]
+    ResolveIncident: _aio.UnaryUnaryMultiCallable[_why_pb2.ResolveIncidentRequest, _why_pb2.IncidentWordReply]  # type: ignore[assignment]
 
 class QueryServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -108,5 +125,43 @@ class QueryServicer(metaclass=_abc_1.ABCMeta):
         request: _query_pb2.CreateTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_query_pb2.CreateTokenReply, _abc.Awaitable[_query_pb2.CreateTokenReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ExplainIncident(
+        self,
+        request: _why_pb2.ExplainIncidentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_why_pb2.Why, _abc.Awaitable[_why_pb2.Why]]:
+        """Why an incident is one: competing causes, base rates, evidence, what would change our mind."""
+
+    @_abc_1.abstractmethod
+    def FindSame(
+        self,
+        request: _why_pb2.FindSameRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_why_pb2.Same, _abc.Awaitable[_why_pb2.Same]]:
+        """Who shares something with a device, and how many of them fail."""
+
+    @_abc_1.abstractmethod
+    def DiagnoseAgain(
+        self,
+        request: _why_pb2.DiagnoseAgainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_why_pb2.DiagnoseAgainReply], _abc.AsyncIterator[_why_pb2.DiagnoseAgainReply]]:
+        """Diagnose stored history again, in shadow, and compare. Progress, then differences, then the summary."""
+
+    @_abc_1.abstractmethod
+    def MuteIncident(
+        self,
+        request: _why_pb2.MuteIncidentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_why_pb2.IncidentWordReply, _abc.Awaitable[_why_pb2.IncidentWordReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ResolveIncident(
+        self,
+        request: _why_pb2.ResolveIncidentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_why_pb2.IncidentWordReply, _abc.Awaitable[_why_pb2.IncidentWordReply]]: ...
 
 def add_QueryServicer_to_server(servicer: QueryServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
