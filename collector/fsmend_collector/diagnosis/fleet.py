@@ -85,9 +85,10 @@ class FleetDiagnosis:
         update: command_pb2.CommandUpdate,
         time_ns: int,
         now_ns: int,
+        action: str = "",
     ) -> list[IncidentChange]:
         """Take an agent's report on a command; see UnitDiagnosis."""
-        found = self.units.observe_update(agent_id, command_id, target, update, time_ns, now_ns)
+        found = self.units.observe_update(agent_id, command_id, target, update, time_ns, now_ns, action)
         return self._overlay(found, now_ns)
 
     def observe_presence(

@@ -46,6 +46,10 @@ class Counting:
         for group in self._here.pop(agent_id, {}):
             self.local.pop(group, None)
 
+    def forget_thresholds(self) -> None:
+        """Find thresholds anew: the population has changed."""
+        self._thresholds.clear()
+
     def units(self, group: Group, kind: int) -> int:
         """Return how many units of a kind a group has."""
         row = self.local.get(group)

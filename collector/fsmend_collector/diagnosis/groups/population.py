@@ -5,6 +5,7 @@ that host when it has a fault, so that memory follows the groups and the faulty 
 """
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fsmend_collector.diagnosis.groups.dimensions import dimension
@@ -27,7 +28,11 @@ class Population:
 
     def add(self, view: HostView, times: int = 1) -> None:
         """Count a host in; `times` hosts of the same make at once, or -1 to take it out again."""
-        for group, row in view.sizes().items():
+        self.add_sizes(view.sizes(), times)
+
+    def add_sizes(self, sizes: Mapping[Group, Sequence[int]], times: int = 1) -> None:
+        """Count in what a host adds to each group, as `HostView.sizes` has it; `times` as for `add`."""
+        for group, row in sizes.items():
             if dimension(group[0]).local:
                 self.groups[group[0]] += times
                 continue
