@@ -21,7 +21,7 @@ class DeviceView:
 
     Attributes:
         hba: PCI address of its adapter; empty: unknown.
-        enclosure: identity of the shelf; with `shared` set it is the same for every host that sees it.
+        enclosure: identity of the shelf in the fleet.
         target: remote target that serves it.
         hours: power-on hours, 0: unknown.
     """
@@ -120,7 +120,7 @@ class HostView:
 def view_of(agent_id: str, inventory: inventory_pb2.Inventory) -> HostView:
     """Take from an inventory what the scan needs."""
     host = inventory.host
-    devices = tuple(_device_view(one) for one in inventory.devices if one.kind in _DISKS and one.ref.id)
+    devices = tuple(_device_view(agent_id, one) for one in inventory.devices if one.kind in _DISKS and one.ref.id)
     filesystems = {}
     for one in inventory.filesystems:
         if one.ref.uuid:
@@ -129,7 +129,7 @@ def view_of(agent_id: str, inventory: inventory_pb2.Inventory) -> HostView:
     return HostView(agent_id, host.name, host.kernel_release, tuple(sorted(host.labels.items())), devices, filesystems)
 
 
-def _device_view(device: inventory_pb2.Device) -> DeviceView:
+def _device_view(agent_id: str, device: inventory_pb2.Device) -> DeviceView:
     shelf = _EXPANDER.search(device.topology_path)
     remote = device.topology_path if device.transport in {"iscsi", "tcp", "rdma", "fc"} else ""
     return DeviceView(
@@ -138,10 +138,15 @@ def _device_view(device: inventory_pb2.Device) -> DeviceView:
         model=device.model.strip(),
         firmware=device.firmware.strip(),
         hba=device.host_adapter,
-        enclosure=shelf.group() if shelf else "",
+        enclosure=_shelf(agent_id, shelf.group()) if shelf else "",
         target=remote.partition("/")[0],
         hours=device.power_on_hours,
     )
+
+
+def _shelf(agent_id: str, name: str) -> str:
+    """Name a shelf in the fleet: the kernel numbers expanders host by host, so every first one would be one group."""
+    return f"{agent_id} {name}" if name.startswith("expander-") else name
 
 
 def _served_by(device_name: str) -> str:
