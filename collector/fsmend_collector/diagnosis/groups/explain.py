@@ -4,7 +4,6 @@ A large group may score high only because it holds several small causes. So the 
 explanation by finer groups inside it, each of which must earn its own penalty; the higher total wins.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -21,7 +20,7 @@ _DEPTH = 2
 _INSIDE = 0.9
 _SUSPECT_COVERS = 0.5
 _SUSPECTS_KEPT = 8
-_SIBLINGS_P = 1e-3
+SIBLINGS_P = 1e-3
 _PLACE_FAILS = 0.2
 _STRAYS = 0.34
 _STRAYS_LEAST = 2
@@ -39,12 +38,16 @@ class Explanation:
         marks: what it explains.
         score: penalised log likelihood ratio.
         suspects: other groups that would explain most of it, with their scores, best first.
+        rivals: the candidates behind the suspects, with what was left for them to explain.
+        around: groups that it lies in: (group, its hosts, those that fail), as the exact test against siblings saw them.
     """
 
     candidate: Candidate
     marks: frozenset[Mark]
     score: float
     suspects: list[tuple[Group, float]] = field(default_factory=list)
+    rivals: dict[Group, tuple[Candidate, frozenset[Mark]]] = field(default_factory=dict)
+    around: list[tuple[Group, int, int]] = field(default_factory=list)
 
 
 def explain(candidates: list[Candidate], within: Within) -> list[Explanation]:
@@ -63,7 +66,8 @@ def _peel(candidates: list[Candidate], alive: frozenset[Mark], within: Within, d
             return found
         taken = _finer(scored, best, alive, within, depth)
         for one in taken:
-            one.suspects = _suspects(scored, one)
+            one.suspects = _suspects(scored, one, alive)
+            one.around = _siblings(one.candidate, one.marks, alive, within)
         found += taken
         gone = frozenset().union(*(one.marks for one in taken))
         alive -= gone
@@ -146,27 +150,35 @@ def _with_strays(best: Explanation, parts: list[Explanation]) -> Explanation | N
 
 def _differs_from_siblings(one: Candidate, marks: frozenset[Mark], alive: frozenset[Mark], within: Within) -> bool:
     """Test a group exactly against the rest of each group that it lies in."""
-    dimension = one.dimension
-    if not dimension.parents:
-        return True
     mine = distinct(marks, wide=True)
-    for parent in dimension.parents:
+    rows = _siblings(one, marks, alive, within)
+    return all(hypergeometric_sf(mine, hosts, one.hosts, failed) <= SIBLINGS_P for _, hosts, failed in rows)
+
+
+def _siblings(
+    one: Candidate, marks: frozenset[Mark], alive: frozenset[Mark], within: Within
+) -> list[tuple[Group, int, int]]:
+    """Return the groups that a group lies in, with their hosts and those of them that fail."""
+    rows = []
+    for parent in one.dimension.parents:
         group = (parent, parent_value(one.group[1], parent))
         all_marks, hosts = within(one.aspect, group, one.start_ns, one.end_ns)
-        failed = max(distinct(all_marks & alive, wide=True), mine)
-        hosts = max(hosts, failed, one.hosts)
-        if hypergeometric_sf(mine, hosts, one.hosts, failed) > _SIBLINGS_P:
-            return False
-    return True
+        failed = max(distinct(all_marks & alive, wide=True), distinct(marks, wide=True))
+        rows.append((group, max(hosts, failed, one.hosts), failed))
+    return rows
 
 
-def _suspects(scored: list[tuple[float, Candidate]], chosen: Explanation) -> list[tuple[Group, float]]:
+def _suspects(
+    scored: list[tuple[float, Candidate]], chosen: Explanation, alive: frozenset[Mark]
+) -> list[tuple[Group, float]]:
     """Return the other groups that explain most of the same marks, by their best score."""
-    best: dict[Group, float] = {}
+    best: dict[Group, tuple[float, Candidate]] = {}
     for score, one in scored:
         covers = len(one.marks & chosen.marks)
         if one.group == chosen.candidate.group or covers < _SUSPECT_COVERS * len(chosen.marks) or not covers:
             continue
-        best[one.group] = max(best.get(one.group, -math.inf), score)
-
-    return sorted(best.items(), key=lambda row: (-row[1], row[0]))[:_SUSPECTS_KEPT]
+        if one.group not in best or score > best[one.group][0]:
+            best[one.group] = score, one
+    kept = sorted(best.items(), key=lambda row: (-row[1][0], row[0]))[:_SUSPECTS_KEPT]
+    chosen.rivals = {group: (one, one.marks & alive) for group, (_, one) in kept}
+    return [(group, score) for group, (score, _) in kept]
