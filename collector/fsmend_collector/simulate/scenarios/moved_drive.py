@@ -13,7 +13,9 @@ def build(world: World) -> None:
     old, new = world.rng.sample(world.fleet.views, 2)
     disk = old.devices[2]
     first = world.error(old, 2, "lost", START + HOUR)
-    grown = replace(new, devices=(*new.devices, disk))
+    slot = new.devices[0]
+    moved = replace(disk, name="sdz", hba=slot.hba, enclosure=slot.enclosure)
+    grown = replace(new, devices=(*new.devices, moved))
     world.views[new.agent_id] = grown
     world.at(START + HOUR, grown)
     second = world.errors(grown, len(new.devices), "media", START + 2 * HOUR, count=5)

@@ -1,1 +1,1 @@
-"""The simulator's second way out: every host of a fleet as an agent that speaks the real protocol to a real collector."""
+"""The simulator's second way out: every host is an agent that speaks the real protocol to a real collector."""
