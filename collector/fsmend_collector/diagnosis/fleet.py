@@ -33,6 +33,7 @@ class FleetDiagnosis:
         self._merged: dict[str, str] = {}
         self._away: dict[str, int] = {}
         self._names: dict[str, str] = {}
+        self._stored: dict[str, incident_pb2.Incident] = {}
 
     def observe(self, evidence: Evidence, now_ns: int) -> list[IncidentChange]:
         """Take one finding; the same event id twice changes nothing."""
@@ -137,14 +138,19 @@ class FleetDiagnosis:
             known = self._shared.get(verdict.incident_id)
             other = known.verdict.marks if known is not None and known.active and what != "gone" else frozenset()
             touched.update(dict.fromkeys(sorted({mark.agent_id for mark in verdict.marks ^ other})))
-            changes.append(self._take(verdict, what, now_ns))
+            changes += self._take(verdict, what, now_ns)
         for agent_id in touched:
             changes += self._overlay_agent(agent_id, now_ns)
         return changes + self._unmute(now_ns) + self._forget(now_ns)
 
-    def _take(self, verdict: Verdict, what: str, now_ns: int) -> IncidentChange:
+    def _take(self, verdict: Verdict, what: str, now_ns: int) -> list[IncidentChange]:
         """Take a verdict over into the incident that it is."""
         shared = self._shared.get(verdict.incident_id)
+        stored = self._stored.pop(verdict.incident_id, None)
+        if shared is None and stored is not None:
+            shared, what = self._resume(verdict, stored), "changed"
+            if _same(shared.incident(self._names), stored):
+                return []
         if shared is None:
             shared = self._shared[verdict.incident_id] = SharedIncident(verdict, now_ns, now_ns)
         if shared.muted_until_ns and len(verdict.marks) > len(shared.verdict.marks) * self._config.mute_growth:
@@ -157,10 +163,19 @@ class FleetDiagnosis:
             shared.withdrawn = not heirs
             what = "merged" if heirs else "resolved"
         else:
-            shared.merged_into, shared.withdrawn, shared.resolved_ns = "", False, 0
+            shared.merged_into, shared.withdrawn, shared.resolved_ns, shared.proof = "", False, 0, ""
             what = "reopened" if was != shared.state and what == "changed" else what
         shared.timeline.add(now_ns, what, verdict.code)
-        return self._told(shared, what, now_ns)
+        return [self._told(shared, what, now_ns)]
+
+    def _resume(self, verdict: Verdict, stored: incident_pb2.Incident) -> SharedIncident:
+        """Go on with a stored shared cause, and with the incidents that it waits for."""
+        shared = self._shared[verdict.incident_id] = SharedIncident.resumed(verdict, stored)
+        for incident in self.units.incidents():
+            if self._merged.get(incident.id) == verdict.incident_id and _counts_for(shared, incident):
+                shared.unresolved.add(incident.id)
+                shared.members.add(incident.id)
+        return shared
 
     def _told(self, shared: SharedIncident, what: str, now_ns: int) -> IncidentChange:
         shared.updated_ns = now_ns
@@ -198,9 +213,7 @@ class FleetDiagnosis:
             self._explain_alone(incident)
             return [IncidentChange(incident, what or "reopened", evidence), *told]
         shared = self._shared[into]
-        # What was wrong with the unit before is held too, but the shared cause does not wait for it. The time
-        # of telling counts: clocks of hosts may be off.
-        if max(incident.onset_ns, incident.opened_ns) >= shared.verdict.onset_ns - _BEFORE_NS:
+        if _counts_for(shared, incident):
             shared.unresolved.add(incident.id)
             shared.members.add(incident.id)
         self._merged[incident.id] = into
@@ -262,23 +275,62 @@ class FleetDiagnosis:
         return []
 
     def restore(self, incidents: Iterable[incident_pb2.Incident], now_ns: int) -> None:
-        """Go on with stored incidents after a restart; give the findings of the horizon to the scan after it."""
+        """Go on with stored incidents after a restart; then give the findings of the horizon to the scan."""
         own = []
         for incident in incidents:
             copy = incident_pb2.Incident()
             copy.CopyFrom(incident)
             if copy.HasField("statistics"):
-                continue
-            if copy.state == _MERGED and copy.merged_into and not copy.resolved_ns:
+                self._stored[copy.id] = copy
+            else:
+                own.append(copy)
+        for copy in own:
+            if copy.state == _MERGED and copy.merged_into in self._stored:
+                self._merged[copy.id] = copy.merged_into
                 copy.state, copy.merged_into = incident_pb2.INCIDENT_STATE_OPEN, ""
-            own.append(copy)
         self.units.restore(own, now_ns)
+
+    def resume(self, now_ns: int) -> list[IncidentChange]:
+        """Reach the verdicts anew once the scan has the findings; say what is not as it was stored."""
+        changes: list[IncidentChange] = []
+        agents: dict[str, None] = {}
+        for verdict, what in self.scan.tick(now_ns, rebuilding=True) + self.scan.tick(now_ns, rebuilding=True):
+            changes += self._take(verdict, what, now_ns)
+            agents.update(dict.fromkeys(sorted({mark.agent_id for mark in verdict.marks})))
+        for stored in self._stored.values():
+            if stored.state == incident_pb2.INCIDENT_STATE_OPEN:
+                stored.state, stored.updated_ns = _RESOLVED, now_ns
+                stored.resolution = "withdrawn: the findings in the store no longer show that anything is shared"
+                stored.timeline.add(wall_ns=now_ns, what="resolved", text=stored.resolution)
+                changes.append(IncidentChange(stored, "resolved"))
+        self._stored.clear()
+        agents.update((one.unit.agent_id, None) for one in self.units.incidents() if one.id in self._merged)
+        for agent_id in agents:
+            changes += self._overlay_agent(agent_id, now_ns)
+        return changes
 
     def incidents(self) -> list[incident_pb2.Incident]:
         """Return the incidents in memory that were told, merged ones excepted, ordered by id."""
         shown = [one for one in self.units.incidents() if one.id not in self._merged]
         shown += [one.incident(self._names) for one in self._shared.values() if not (one.merged_into or one.withdrawn)]
         return sorted(shown, key=lambda incident: incident.id)
+
+
+def _counts_for(shared: SharedIncident, incident: incident_pb2.Incident) -> bool:
+    """Say whether a shared cause waits for an incident. What was wrong with the unit before is only held.
+
+    The time of telling counts: clocks of hosts may be off.
+    """
+    return max(incident.onset_ns, incident.opened_ns) >= shared.verdict.onset_ns - _BEFORE_NS
+
+
+def _same(now: incident_pb2.Incident, stored: incident_pb2.Incident) -> bool:
+    """Say whether a shared cause that was taken back is as it was stored: then nobody needs to hear of it."""
+    faces = [
+        (one.code, one.onset_ns, one.occurrences, [(row.dimension, row.value) for row in one.suspects])
+        for one in (now, stored)
+    ]
+    return faces[0] == faces[1]
 
 
 def _unit_of(key: tuple[str, int, str, str]) -> tuple[str, str]:

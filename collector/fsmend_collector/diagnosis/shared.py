@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from fsmend_collector.diagnosis.groups.aspects import DEVICE, FILESYSTEM
 from fsmend_collector.diagnosis.groups.codes import GROUP_CODES
 from fsmend_collector.diagnosis.groups.marks import Mark
-from fsmend_collector.diagnosis.groups.verdict import Statistics, Verdict
+from fsmend_collector.diagnosis.groups.verdict import Verdict
+from fsmend_collector.diagnosis.hypotheses import cause_of, figures, shown_value, suspect_of
 from fsmend_collector.diagnosis.timeline import Timeline
 from fsmend_proto.v1 import incident_pb2
 
@@ -22,6 +23,7 @@ class SharedIncident:
         verdict: the newest.
         unresolved: ids of members' incidents that are not resolved.
         resolved_ns: when the last of them was, 0: open.
+        proof: what a stored one was closed with.
     """
 
     verdict: Verdict
@@ -33,7 +35,18 @@ class SharedIncident:
     muted_until_ns: int = 0
     merged_into: str = ""
     withdrawn: bool = False
+    proof: str = ""
     timeline: Timeline = field(default_factory=Timeline)
+
+    @classmethod
+    def resumed(cls, verdict: Verdict, stored: incident_pb2.Incident) -> "SharedIncident":
+        """Take a stored one back, with the verdict that its marks lead to again."""
+        one = cls(verdict, stored.opened_ns, stored.updated_ns)
+        one.resolved_ns, one.merged_into, one.proof = stored.resolved_ns, stored.merged_into, stored.resolution
+        one.withdrawn = stored.state == incident_pb2.INCIDENT_STATE_RESOLVED and not stored.resolved_ns
+        one.muted_until_ns = stored.muted_until_ns
+        one.timeline.restore(list(stored.timeline))
+        return one
 
     @property
     def state(self) -> incident_pb2.IncidentState.ValueType:
@@ -54,19 +67,14 @@ class SharedIncident:
         row = GROUP_CODES[verdict.code]
         marks = sorted(verdict.marks, key=lambda mark: mark.identity)
         dimension, value = verdict.group
-        shown = host_names.get(value, value)
+        shown = shown_value(verdict.group, host_names)
         incident = incident_pb2.Incident(
             id=verdict.incident_id,
             code=verdict.code,
             severity=row.severity,
             state=self.state,
-            cause=incident_pb2.Cause(dimension=dimension, value=shown, odds=verdict.odds),
-            suspects=[
-                incident_pb2.Cause(
-                    dimension=one.group[0], value=host_names.get(one.group[1], one.group[1]), odds=one.odds
-                )
-                for one in verdict.suspects
-            ],
+            cause=cause_of(verdict, host_names),
+            suspects=[suspect_of(verdict, one, host_names) for one in verdict.suspects],
             members=[_unit(mark, host_names) for mark in marks[:_MEMBERS_LISTED]],
             onset_ns=verdict.onset_ns,
             opened_ns=self.opened_ns,
@@ -82,12 +90,13 @@ class SharedIncident:
             merged_into=self.merged_into,
             sources=["group scan"],
             timeline=self.timeline.entries(),
-            statistics=_statistics(verdict.statistics, marks, verdict.changes),
+            statistics=figures(verdict.statistics, marks),
         )
+        incident.statistics.changes.extend(verdict.changes)
         if dimension == "host":
             incident.unit.agent_id, incident.unit.host_name = value, shown
         if self.resolved_ns:
-            incident.resolution = f"all {len(self.members)} incidents of its members are resolved"
+            incident.resolution = self.proof or f"all {len(self.members)} incidents of its members are resolved"
         elif self.withdrawn:
             incident.resolution = "withdrawn: with later evidence nothing is shared"
         return incident
@@ -113,22 +122,4 @@ def _unit(mark: Mark, host_names: dict[str, str]) -> incident_pb2.Unit:
         host_name=host_names.get(agent_id, ""),
         device_id=unit if kind == DEVICE else "",
         filesystem_uuid=unit if kind == FILESYSTEM else "",
-    )
-
-
-def _statistics(row: Statistics, marks: list[Mark], changes: tuple[str, ...]) -> incident_pb2.GroupStatistics:
-    return incident_pb2.GroupStatistics(
-        aspect=row.aspect,
-        counted=row.counted,
-        observed=row.observed,
-        expected=row.expected,
-        population=row.units,
-        exposure_hours=row.unit_hours,
-        ratio_low=row.ratio_low,
-        ratio_high=row.ratio_high,
-        p=row.p,
-        spent_per_day=row.spent_per_day,
-        window_seconds=row.window_seconds,
-        aspects=sorted({mark.aspect for mark in marks}),
-        changes=changes,
     )

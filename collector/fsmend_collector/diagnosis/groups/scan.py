@@ -180,8 +180,9 @@ class GroupScan:
                         found[group] = max(found.get(group, 0), others)
         return sorted(found.items(), key=lambda row: (dimension(row[0][0]).rank, row[0]))
 
-    def tick(self, now_ns: int) -> list[tuple[Verdict, str]]:
+    def tick(self, now_ns: int, *, rebuilding: bool = False) -> list[tuple[Verdict, str]]:
         """Look at what changed; return the verdicts that are new, changed, or gone (explained otherwise now)."""
+        # While rebuilding, time learns nothing: it must first be known what explains the findings.
         quiet = not self._dirty
         told = {one.group for one in self._verdicts.values()}
         for key in self._dirty:
@@ -189,7 +190,8 @@ class GroupScan:
             if self._evaluate(key) or key[1] in told:  # a verdict may absorb what trickles into its group
                 self._pending[key] = None
         self._dirty.clear()
-        self._housekeep(now_ns)
+        if not rebuilding and now_ns // DAY_NS != self._expired_day:
+            self._housekeep(now_ns)
         if not self._pending or not self._due(quiet, now_ns):
             return []
         return self._solve()
@@ -336,10 +338,7 @@ class GroupScan:
     # What time does.
 
     def _housekeep(self, now_ns: int) -> None:
-        day = now_ns // DAY_NS
-        if day == self._expired_day:
-            return
-        self._expired_day = day
+        self._expired_day = now_ns // DAY_NS
         self._learn(now_ns)
         self._expire(now_ns - self.settings.horizon_ns)
 
@@ -347,7 +346,7 @@ class GroupScan:
         """Learn the days of which nothing can come late any more."""
         newest = (now_ns - self.settings.lateness_seconds * SECONDS_NS) // DAY_NS - 1
         if not self._learn_day:
-            self._learn_day = min([newest + 1, *self._by_day])
+            self._learn_day = self.rates.learnt_through + 1 if self.rates.days else min([newest + 1, *self._by_day])
         units = self.population.sizes.get(_FLEET, [0, 0, 0])
         explained = {mark for one in self._verdicts.values() for mark in one.marks}
         while self._learn_day <= newest:
