@@ -39,7 +39,7 @@ class Explanation:
         score: penalised log likelihood ratio.
         suspects: other groups that would explain most of it, with their scores, best first.
         rivals: the candidates behind the suspects, with what was left for them to explain.
-        around: groups that it lies in: (group, its hosts, those that fail), as the exact test against siblings saw them.
+        around: groups that it lies in: (group, its hosts, those that fail), as the exact test saw them.
     """
 
     candidate: Candidate

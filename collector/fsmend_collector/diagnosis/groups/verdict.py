@@ -2,52 +2,19 @@
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from fsmend_collector.diagnosis.groups.aspects import ASPECTS
-from fsmend_collector.diagnosis.groups.candidate import Candidate, distinct
 from fsmend_collector.diagnosis.groups.counting import Counting
 from fsmend_collector.diagnosis.groups.dimensions import dimension
 from fsmend_collector.diagnosis.groups.explain import Explanation
+from fsmend_collector.diagnosis.groups.figures import Statistics, statistics_of
 from fsmend_collector.diagnosis.groups.marks import Mark
 from fsmend_collector.diagnosis.groups.settings import DAY_NS, HOUR_NS
-from fsmend_collector.diagnosis.groups.tails import gamma_poisson_sf, poisson_interval
 from fsmend_collector.diagnosis.groups.views import Group
 
 _SLOW_NS = 6 * HOUR_NS
 _ENVIRONMENT = frozenset({"health", "media", "link"})
 _MOST_ODDS = 1e9
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """Why a verdict was reached.
-
-    Attributes:
-        aspect: in which way the units fail.
-        counted: what was counted: hosts, devices or filesystems.
-        observed: how many.
-        expected: how many there would be without a shared cause.
-        units: in the group.
-        unit_hours: exposure: units by hours of the interval.
-        ratio_low: of the observed rate to the expected one, 95 % interval.
-        ratio_high: its upper end.
-        p: chance of so many or more.
-        spent_per_day: false incidents a day that a test this strict costs the whole fleet.
-        window_seconds: length of the window; 0: the sequential test.
-    """
-
-    aspect: str
-    counted: str
-    observed: int
-    expected: float
-    units: int
-    unit_hours: float
-    ratio_low: float
-    ratio_high: float
-    p: float
-    spent_per_day: float
-    window_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +35,7 @@ class Verdict:
         odds: of this cause against the suspects together.
         marks: what it explains.
         changes: names of changes that came before most of it.
+        best: the explanation behind it, which knows the suspects' candidates.
     """
 
     incident_id: str
@@ -80,6 +48,8 @@ class Verdict:
     latest_ns: int
     statistics: Statistics
     changes: tuple[str, ...] = ()
+    best: Explanation | None = field(default=None, compare=False, repr=False)
+    counting: Counting | None = field(default=None, compare=False, repr=False)
 
     @property
     def face(self) -> tuple[object, ...]:
@@ -106,8 +76,10 @@ def verdict_of(
         marks=marks,
         onset_ns=onset_ns,
         latest_ns=latest_ns,
-        statistics=_statistics(best.candidate, best.marks, counting),
+        statistics=statistics_of(best.candidate, best.marks, best.score, counting),
         changes=changes,
+        best=best,
+        counting=counting,
     )
 
 
@@ -133,25 +105,3 @@ def _odds(best: Explanation) -> tuple[float, tuple[Suspect, ...]]:
     total = math.fsum(weights)
     odds = [min(weight / max(total - weight, weight / _MOST_ODDS), _MOST_ODDS) for weight in weights]
     return odds[0], tuple(Suspect(group, odds[at + 1]) for at, (group, _) in enumerate(best.suspects))
-
-
-def _statistics(one: Candidate, marks: frozenset[Mark], counting: Counting) -> Statistics:
-    local = one.dimension.local
-    observed = distinct(marks, wide=not local)
-    hours = one.span_hours
-    expected = one.per_hour * one.units * hours
-    low, high = poisson_interval(observed)
-    window = one.seconds or int(hours * 3_600)
-    return Statistics(
-        aspect=one.aspect,
-        counted=("devices", "filesystems", "hosts")[ASPECTS[one.aspect].kind] if local else "hosts",
-        observed=observed,
-        expected=expected,
-        units=one.units,
-        unit_hours=one.units * hours,
-        ratio_low=low / expected if expected else 0.0,
-        ratio_high=high / expected if expected else 0.0,
-        p=gamma_poisson_sf(observed, expected, one.shape),
-        spent_per_day=counting.spent(one.group, one.per_hour * one.units, one.shape, window, observed),
-        window_seconds=one.seconds,
-    )
