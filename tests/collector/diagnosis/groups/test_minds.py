@@ -64,12 +64,12 @@ def test_a_suspect_inside_the_cause_rises_only_when_the_rest_has_another_reason(
 
 
 def test_the_cause_is_withdrawn_when_as_many_units_are_taken_out():
-    found = verdict(scanned(firmware(8)), ("model+firmware", "M1 F1"))
+    found = verdict(scanned(firmware(12)), ("model+firmware", "M1 F1"))
     count = kinds(of_cause(found.best))[Kind.WITHDRAWN]
     hosts = sorted(mark.agent_id for mark in found.marks)
-    left = [one for one in firmware(8) if one.agent_id not in hosts[:count]]
+    left = [one for one in firmware(12) if one.agent_id not in hosts[:count]]
     assert causes(scanned(left)) == {}
-    assert ("model+firmware", "M1 F1") in causes(scanned(firmware(8)))
+    assert ("model+firmware", "M1 F1") in causes(scanned(firmware(12)))
 
 
 def test_siblings_that_fail_alike_take_the_firmware_out_of_it():
