@@ -9,7 +9,7 @@ from fsmend_agent.actions import Order
 from fsmend_agent.event import Clock
 from fsmend_agent.filesystems import MountedFilesystem
 from fsmend_agent.kernel import xfs, xfs_scrub
-from fsmend_agent.kernel.xfs import AgGeometry, Geometry, InodeHealth, ScrubSupport
+from fsmend_agent.kernel.xfs import AgGeometry, Geometry, InodeChunk, InodeHealth, ScrubSupport
 from fsmend_agent.kernel.xfs_health import HealthDomain, ScrubFlag, ScrubType
 from fsmend_agent.kernel.xfs_scrub import Answer
 from fsmend_agent.xfs import preconditions, reading
@@ -36,6 +36,8 @@ class Kernel:
     support: ScrubSupport | int = ScrubSupport.REPAIR
     features: int = ALL_FEATURES
     generations: dict = field(default_factory=dict)
+    unloadable: set = field(default_factory=set)
+    unlisted_groups: set = field(default_factory=set)
     calls: list = field(default_factory=list)
 
     def scrub_one(self, _fd, scrub_type, *, repair=False, inode=0, generation=0, group=0):
@@ -89,11 +91,24 @@ class Kernel:
             return None
         return InodeHealth(inode, self.generations[inode], self.mask(HealthDomain.INODE, inode), 0, 0o100644)
 
+    def inumbers_batch(self, _fd, group, start, count):
+        if group in self.unlisted_groups:
+            raise OSError(errno.EUCLEAN, "inobt")
+        used = {one for one in {*self.generations, *self.unloadable} if one >> 10 == group and one // 64 * 64 >= start}
+        firsts = sorted({one // 64 * 64 for one in used})[:count]
+        chunks = [InodeChunk(one, sum(1 << inode - one for inode in used if one <= inode < one + 64)) for one in firsts]
+        return chunks, firsts[-1] + 64 if firsts else start
+
+    def bulkstat_batch(self, _fd, start, count=1, _path=None, *, flags=0):
+        loadable = sorted(one for one in self.generations if one >= start)[:count]
+        mode = 0o100644
+        return [InodeHealth(one, self.generations[one], 0, 0, mode) for one in loadable], (loadable or [start])[-1] + 1
+
     def install(self, monkeypatch):
         """Put it in the place of the real one."""
         for name in ("scrub_one", "scrub_vector"):
             monkeypatch.setattr(xfs_scrub, name, getattr(self, name))
-        for name in ("scrub_support", "geometry", "ag_geometry"):
+        for name in ("scrub_support", "geometry", "ag_geometry", "inumbers_batch", "bulkstat_batch"):
             monkeypatch.setattr(xfs, name, getattr(self, name))
         monkeypatch.setattr(reading, "inode_health", self.inode_health)
         monkeypatch.setattr("fsmend_agent.xfs.targeted.inode_health", self.inode_health)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ScrubXfs(Action):
-    """XFS_IOC_SCRUB_METADATA for each piece, xfs_scrub -n for the whole."""
+    """XFS_IOC_SCRUB_METADATA for each piece; the whole piece by piece, so that it can go on where it was stopped."""
 
     name = "scrub_xfs"
     action_class = pb.ACTION_CLASS_CHECK
@@ -22,7 +22,8 @@ class ScrubXfs(Action):
 
     def __init__(self, order: Order) -> None:
         super().__init__(order)
-        self._work = XfsWork(order, order.command.scrub_xfs.items, repair=False)
+        message = order.command.scrub_xfs
+        self._work = XfsWork(order, message.items, repair=False, resume=message.resume)
 
     @classmethod
     def probe(cls, filesystem: "MountedFilesystem") -> inventory_pb2.Capability:

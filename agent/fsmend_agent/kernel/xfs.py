@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from fsmend_agent.errors import DecodeError
 from fsmend_agent.kernel import syscall
@@ -23,12 +24,16 @@ XFS_IOC_SCRUBV_METADATA = 0xC0285840
 XFS_IOC_RTGROUP_GEOMETRY = 0xC0805841
 XFS_IOC_FSGEOMETRY = 0x8100587E
 XFS_IOC_BULKSTAT = 0x8040587F
+XFS_IOC_INUMBERS = 0x80405880
 
 BULKSTAT_BATCH = 1024
 """Inodes of one bulkstat call: 192 KiB of buffer, some milliseconds in the kernel when the inodes are cached."""
 
 _BULK_REQUEST = struct.Struct("=QIIII40x")
 _BULKSTAT = struct.Struct("=Q56xI60xHHH58x")
+_INUMBERS = struct.Struct("=QQ8x")
+_CHUNK_INODES = 64
+_BULK_ONE_GROUP = 1 << 0  # XFS_BULK_IREQ_AGNO
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,18 @@ class InodeHealth:
     sick: int
     checked: int
     mode: int
+
+
+class InodeChunk(NamedTuple):
+    """A chunk of inodes as INUMBERS tells it: bit 0 of `mask` is inode `first`, set when in use, loadable or not."""
+
+    first: int
+    mask: int
+
+    @property
+    def inodes(self) -> list[int]:
+        """Return their numbers."""
+        return [self.first + bit for bit in range(_CHUNK_INODES) if self.mask >> bit & 1]
 
 
 class ScrubSupport(Enum):
@@ -191,6 +208,35 @@ def bulkstat(
         if not inodes:
             return
         yield from inodes
+
+
+def inumbers_batch(fd: int, group: int, start_inode: int, count: int) -> tuple[list[InodeChunk], int]:
+    """Return a group's next chunks of inodes from `start_inode` on, at most `count`, and where the next call starts.
+
+    An empty list means the end. The first chunk may hold `start_inode` and begin before it. Blocks. CAP_SYS_ADMIN.
+
+    Raises:
+        OSError: EUCLEAN and the like when the inode btree does not read.
+    """
+    buffer = bytearray(_BULK_REQUEST.size + count * _INUMBERS.size)
+    _BULK_REQUEST.pack_into(buffer, 0, start_inode, _BULK_ONE_GROUP, count, 0, group)
+    syscall.ioctl(fd, XFS_IOC_INUMBERS, buffer)
+    return decode_inumbers(bytes(buffer))
+
+
+def decode_inumbers(data: bytes) -> tuple[list[InodeChunk], int]:
+    """Return the chunks of an inumbers buffer and the inode to start the next call with.
+
+    Raises:
+        DecodeError: the header promises more chunks than there are bytes.
+    """
+    if len(data) < _BULK_REQUEST.size:
+        raise DecodeError("truncated inumbers header", data)
+    next_inode, _flags, _in_count, out_count, _agno = _BULK_REQUEST.unpack_from(data)
+    end = _BULK_REQUEST.size + out_count * _INUMBERS.size
+    if end > len(data):
+        raise DecodeError(f"inumbers of {out_count} chunks", data)
+    return [InodeChunk(*record) for record in _INUMBERS.iter_unpack(data[_BULK_REQUEST.size : end])], next_inode
 
 
 def scrub(

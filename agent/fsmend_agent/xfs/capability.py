@@ -36,7 +36,7 @@ def can(filesystem: "MountedFilesystem", *, repair: bool) -> tuple[bool, str]:
     if not (word.allows_repair if repair else word.allows_check):
         return False, f"the filesystem's property autofsck={word.value} does not allow it"
     if not repair:
-        return True, "; ".join(_limits_of_program())
+        return True, ""
     if filesystem.read_only or support is not ScrubSupport.REPAIR:
         return False, "mounted read-only: can only be checked" if filesystem.read_only else REPAIR_NOT_BUILT_IN
     return True, "; ".join([*_limits(features), *_limits_of_program()])

@@ -20,7 +20,23 @@ PASSES = 3
 """What cannot be mended before something else is gets its chance after it; more than twice never helped."""
 
 REST_LIMIT_SECONDS = 1.0
+REST_LEAST_SECONDS = 0.02
 REST_US = 1000
+
+
+class Rest:
+    """Rest as long as the kernel worked: others want the same locks and the disk. Short work is added up first."""
+
+    def __init__(self, cancelled: Flag) -> None:
+        self._cancelled = cancelled
+        self._owed_seconds = 0.0
+
+    def after(self, worked_seconds: float) -> None:
+        """Rest now, or later."""
+        self._owed_seconds += worked_seconds
+        if self._owed_seconds >= REST_LEAST_SECONDS:
+            self._cancelled.wait(min(REST_LIMIT_SECONDS, self._owed_seconds))
+            self._owed_seconds = 0.0
 
 
 def be_polite() -> None:
@@ -40,6 +56,7 @@ class Targeted:
         repair: mend what is corrupt; otherwise only check.
         cancelled: ends the run between two calls.
         report: takes progress.
+        rest: of a run that this is a part of.
     """
 
     def __init__(
@@ -50,6 +67,7 @@ class Targeted:
         repair: bool,
         cancelled: Flag,
         report: Callable[[pb.Progress], None],
+        rest: Rest | None = None,
     ) -> None:
         self.outcomes = [Outcome(item) for item in items]
         self._fd = fd
@@ -57,6 +75,7 @@ class Targeted:
         self._cancelled = cancelled
         self._report = report
         self._has_vectors = True
+        self._rest = rest or Rest(cancelled)
 
     def run(self) -> list[Outcome]:
         """Go over the items until all are proven, nothing more can be done, or `cancelled` is set."""
@@ -104,14 +123,14 @@ class Targeted:
         return item.scrub_type in SUMMARIES and any(not one.proven and not one.absent for one in others)
 
     def _call(self, outcomes: list[Outcome], *, repair: bool) -> None:
-        """Ask the kernel about one scope, and rest as long as that took: others want the same locks and the disk."""
+        """Ask the kernel about one scope, and rest."""
         if not outcomes:
             return
         self._learn_generation(outcomes)
         began = time.monotonic()
         for one, answer in zip(outcomes, self._ask(outcomes, repair=repair), strict=True):
             one.take(answer, repair=repair)
-        self._cancelled.wait(min(REST_LIMIT_SECONDS, time.monotonic() - began))
+        self._rest.after(time.monotonic() - began)
 
     def _ask(self, outcomes: list[Outcome], *, repair: bool) -> list[xfs_scrub.Answer]:
         """Ask by one vector where the kernel has it, and one by one where it does not."""

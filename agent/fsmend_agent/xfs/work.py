@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fsmend_agent.actions import ActionStopped, Order
+from fsmend_agent.errors import ActionFailed, ActionRefused
 from fsmend_agent.kernel import xfs, xfs_scrub
 from fsmend_agent.kernel.xfs_health import ScrubType
 from fsmend_agent.xfs import whole
@@ -10,6 +11,7 @@ from fsmend_agent.xfs.items import SUMMARIES, Item, read_items
 from fsmend_agent.xfs.outcome import ENDS_IT, Outcome, why_offline
 from fsmend_agent.xfs.preconditions import check_target, root_mount
 from fsmend_agent.xfs.reading import read_parts
+from fsmend_agent.xfs.sweep import Sweep
 from fsmend_agent.xfs.targeted import Targeted, be_polite
 from fsmend_proto.v1 import command_pb2 as pb
 
@@ -28,16 +30,24 @@ class XfsWork:
         messages: the items that it names; none: the whole filesystem.
         repair: mend, or only check.
         targeted_only: leave it at the items.
+        resume: where an earlier check of the whole stopped.
     """
 
     def __init__(
-        self, order: Order, messages: "Iterable[pb.XfsScrubItem]", *, repair: bool, targeted_only: bool = False
+        self,
+        order: Order,
+        messages: "Iterable[pb.XfsScrubItem]",
+        *,
+        repair: bool,
+        targeted_only: bool = False,
+        resume: pb.XfsScrubPosition | None = None,
     ) -> None:
         self.items: list[Item] = []
         self._order = order
         self._messages = list(messages)
         self._repair = repair
         self._targeted_only = targeted_only
+        self._resume = resume or pb.XfsScrubPosition()
         self._whole: whole.WholeResult | None = None
 
     def check(self) -> None:
@@ -49,6 +59,8 @@ class XfsWork:
         if self._order.target.type == "xfs":
             geometry = xfs.geometry(self._order.fd)
             self.items = read_items(self._messages, geometry.ag_count, geometry.rtgroup_count)
+        if self.items and self._resume.stage:
+            raise ActionRefused(pb.REFUSAL_CODE_MALFORMED, "only a check of the whole filesystem can be resumed")
         check_target(self._order, repair=self._repair)
 
     def intention(self) -> str:
@@ -69,6 +81,8 @@ class XfsWork:
             ActionFailed: xfs_scrub(8) cannot be started.
         """
         be_polite()
+        if not self.items and not self._repair:
+            return self._sweep()
         order = self._order
         targeted = self._targeted(self.items)
         outcomes = targeted.run()
@@ -76,8 +90,40 @@ class XfsWork:
             self._run_whole()
             # What was wrong elsewhere may have kept an item from being mended.
             outcomes = targeted.run() if self.items else self._targeted(BEYOND_XFS_SCRUB).run()
-        result = self._conclude(outcomes)
-        if order.cancelled.is_set():
+        return self._ended(self._conclude(outcomes, len(outcomes)))
+
+    def _sweep(self) -> pb.CommandResult:
+        """Check the whole filesystem, from where an earlier check stopped."""
+        order = self._order
+        sweep = Sweep(order.fd, xfs.geometry(order.fd), self._resume, cancelled=order.cancelled, report=order.report)
+        try:
+            sweep.run()
+        except ActionFailed as failure:
+            raise ActionFailed(str(failure), failure.errno, self._swept(sweep)) from failure
+        result = self._swept(sweep)
+        return result if sweep.position is None else self._ended(result)
+
+    def _swept(self, sweep: Sweep) -> pb.CommandResult:
+        """Return the result of a check of the whole, as far as it came."""
+        try:
+            result = self._conclude(sweep.found, sweep.pieces)
+        except OSError:  # a filesystem that shut down does not tell its health
+            result = pb.CommandResult(xfs_scrubs=[one.message() for one in sweep.found])
+            result.verdict = pb.VERDICT_NOT_HEALED if sweep.found else pb.VERDICT_NOT_APPLICABLE
+        if sweep.position is not None:
+            result.stopped_at.CopyFrom(sweep.position)
+        elif not self._resume.stage and result.verdict == pb.VERDICT_CLEAN:
+            # Everything was looked at: the kernel may forget what only hinted at errors that are gone.
+            xfs_scrub.scrub_one(self._order.fd, ScrubType.HEALTHY)
+        return result
+
+    def _ended(self, result: pb.CommandResult) -> pb.CommandResult:
+        """Return the result, or raise it when the work was cut short.
+
+        Raises:
+            ActionStopped: `cancelled` was set.
+        """
+        if self._order.cancelled.is_set():
             raise ActionStopped(f"stopped: {result.summary}", result)
         return result
 
@@ -111,15 +157,15 @@ class XfsWork:
         if self._whole.is_clean:
             xfs_scrub.scrub_one(self._order.fd, ScrubType.HEALTHY, repair=self._repair)
 
-    def _conclude(self, outcomes: list[Outcome]) -> pb.CommandResult:
-        """Return the result: what came of each, the verdict over all, and one line."""
+    def _conclude(self, outcomes: list[Outcome], pieces: int) -> pb.CommandResult:
+        """Return the result: what came of each of so many pieces, the verdict over all, and one line."""
         result = pb.CommandResult(xfs_scrubs=[one.message() for one in outcomes])
         if self._whole is not None:
             self._add_whole(result, self._whole)
         sick = list(self.read().sick)
         offline = why_offline(outcomes, xfs.geometry(self._order.fd).flags) if self._repair else ""
         result.verdict = self._verdict(result, outcomes, sick, offline)
-        result.summary = self._summary(result, outcomes, sick, offline)
+        result.summary = self._summary(result, outcomes, sick, offline, pieces)
         return result
 
     @staticmethod
@@ -145,10 +191,12 @@ class XfsWork:
         corrupt = any(one.corrupt for one in result.xfs_scrubs)
         return pb.VERDICT_HEALED if corrupt else pb.VERDICT_CLEAN
 
-    def _summary(self, result: pb.CommandResult, outcomes: list[Outcome], sick: list[str], offline: str) -> str:
+    def _summary(
+        self, result: pb.CommandResult, outcomes: list[Outcome], sick: list[str], offline: str, pieces: int
+    ) -> str:
         """Say it in one line."""
         verdict = pb.Verdict.Name(result.verdict).removeprefix("VERDICT_").lower().replace("_", " ")
-        words = [f"{verdict}: {sum(one.corrupt for one in outcomes)} of {len(outcomes)} pieces were corrupt"]
+        words = [f"{verdict}: {sum(one.corrupt for one in outcomes)} of {pieces} pieces were corrupt"]
         mended = [one.item.name for one in outcomes if one.mended and one.proven]
         left = [one.item.name for one in outcomes if not one.proven and not one.absent]
         words += [f"repaired {', '.join(mended[:8])}"] if mended else []

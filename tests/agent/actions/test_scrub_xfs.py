@@ -3,7 +3,9 @@
 import pytest
 from agent.xfs_kernel import Item, Kernel, item, order
 
+from fsmend_agent.actions import ActionStopped
 from fsmend_agent.actions.scrub_xfs import ScrubXfs
+from fsmend_agent.errors import ActionRefused
 from fsmend_agent.kernel.xfs_health import ScrubType
 from fsmend_agent.xfs import neighbours, preconditions
 from fsmend_agent.xfs.autofsck import Autofsck
@@ -56,3 +58,40 @@ def test_progress_names_the_piece_and_counts(kernel):
 
 def test_a_check_is_of_the_class_check():
     assert ScrubXfs.classify(pb.Command()) == pb.ACTION_CLASS_CHECK
+
+
+def whole(kernel, resume=None, stop_at=0):
+    """Check everything; stopped when so many calls were made."""
+    made = order(scrub_xfs=pb.ScrubXfs(resume=resume))
+    scrub_one = kernel.scrub_one
+
+    def counted(*arguments, **where):
+        if len(kernel.calls) + 1 == stop_at:
+            made.cancelled.set()
+        return scrub_one(*arguments, **where)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fsmend_agent.kernel.xfs_scrub.scrub_one", counted)
+        action = ScrubXfs(made)
+        action.check()
+        return action.run()
+
+
+def test_a_check_of_the_whole_that_was_stopped_says_where_and_the_next_goes_on_there(kernel):
+    kernel.corrupt = {AGF2}
+    with pytest.raises(ActionStopped) as stopped:
+        whole(kernel, stop_at=15)
+    where = stopped.value.result.stopped_at
+    assert (where.stage, where.group) == (pb.XFS_SCRUB_STAGE_GROUPS, 1)
+    before = len(kernel.calls)
+    result = whole(kernel, resume=where)
+    assert not result.HasField("stopped_at")
+    assert result.verdict == pb.VERDICT_NOT_HEALED
+    assert not any(one.group == 0 and one.scrub_type is ScrubType.AGF for one, _, _ in kernel.calls[before:])
+
+
+def test_a_position_beside_items_makes_no_sense(kernel):
+    resume = pb.XfsScrubPosition(stage=pb.XFS_SCRUB_STAGE_INODES)
+    action = ScrubXfs(order(scrub_xfs=pb.ScrubXfs(items=[item(ScrubType.AGF)], resume=resume)))
+    with pytest.raises(ActionRefused, match="only a check of the whole"):
+        action.check()

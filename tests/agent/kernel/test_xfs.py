@@ -55,6 +55,21 @@ def test_random_bytes_decode_or_raise(data):
     assert len(inodes) <= len(data) // 192
 
 
+@given(st.binary(max_size=300))
+def test_random_chunks_decode_or_raise(data):
+    try:
+        chunks, _next = xfs.decode_inumbers(data)
+    except DecodeError:
+        chunks = []
+    assert all(len(one.inodes) <= 64 for one in chunks)
+
+
+def test_a_chunk_names_the_inodes_in_use():
+    data = struct.pack("=QIIII40x", 192, 1, 16, 1, 0) + struct.pack("=QQ8x", 128, 1 << 63 | 0b101)
+    ((chunk,), following) = xfs.decode_inumbers(data)
+    assert (chunk.inodes, following) == ([128, 130, 191], 192)
+
+
 def test_the_walk_goes_on_from_batch_to_batch_until_one_is_empty(monkeypatch):
     answers = {0: ([xfs.InodeHealth(1, 1, 0, 0, 0)], 2), 2: ([xfs.InodeHealth(5, 1, 0, 0, 0)], 6), 6: ([], 6)}
     monkeypatch.setattr(xfs, "bulkstat_batch", lambda _fd, start, _count, _path: answers[start])
