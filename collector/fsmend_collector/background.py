@@ -1,7 +1,8 @@
 """Background scrubs: which filesystems the calendar wants checked now, and which checks must stop. Pure.
 
 A rule says for the hosts with its labels how often, in which hours (UTC) and on which share of them at once. A
-filesystem belongs to the first rule that fits. What was interrupted on btrfs goes on where it stopped.
+filesystem belongs to the first rule that fits. What was interrupted goes on where it stopped: btrfs on its unfinished
+devices, a check of a whole XFS at the piece that came next.
 """
 
 import hashlib
@@ -26,6 +27,9 @@ _INTERRUPTED = frozenset(
         command_pb2.COMMAND_STATE_CANCELLED,
         command_pb2.COMMAND_STATE_TIMED_OUT,
         command_pb2.COMMAND_STATE_UNKNOWN,
+        # These never began; what they were to go on with still waits.
+        command_pb2.COMMAND_STATE_REFUSED,
+        command_pb2.COMMAND_STATE_EXPIRED,
     }
 )
 
@@ -45,7 +49,7 @@ class CalendarRule:
 
     labels: Mapping[str, str] = field(default_factory=dict)
     types: tuple[str, ...] = _TYPES
-    interval_days: int = 30
+    interval_days: float = 30
     window: tuple[int, int] = (0, _DAY_MINUTES)
     share_percent: int = 5
     repair: bool = False
@@ -68,9 +72,18 @@ class CalendarRule:
 
 @dataclass(frozen=True, slots=True)
 class CalendarConfig:
-    """The calendar; without rules nothing is ordered."""
+    """The calendar; without rules nothing is ordered.
+
+    Attributes:
+        rules: in the order in which they are tried.
+        look_seconds: time between two looks at what is due.
+    """
 
     rules: tuple[CalendarRule, ...] = ()
+    look_seconds: int = 60
+
+
+DEFAULTS = CalendarConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +110,7 @@ class PastScrub:
         key: agent and filesystem.
         ended_ns: 0 while it is not over.
         unfinished: btrfs devices that it did not finish, and the byte where each stopped.
+        position: where a check of a whole XFS stopped.
     """
 
     command_id: str
@@ -105,6 +119,7 @@ class PastScrub:
     ordered_ns: int
     ended_ns: int = 0
     unfinished: tuple[tuple[int, int], ...] = ()
+    position: command_pb2.XfsScrubPosition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +195,14 @@ def _last_ns(last: PastScrub | None) -> int:
 
 
 def _is_due(rule: CalendarRule, last: PastScrub | None, now_ns: int) -> bool:
-    """Say whether a check is due: the interval is over, or the last one did not come to its end an hour ago."""
+    """Say whether a check is due: the interval is over, or the last one was cut short and an hour is (or that time)."""
     if last is None:
         return True
     if last.state not in FINISHED:
         return False
+    interval_ns = int(rule.interval_days * DAY_NS)
     complete = last.state == command_pb2.COMMAND_STATE_SUCCEEDED
-    return now_ns - last.ended_ns >= (rule.interval_days * DAY_NS if complete else _RETRY_NS)
+    return now_ns - last.ended_ns >= (interval_ns if complete else min(interval_ns, _RETRY_NS))
 
 
 def _command(
@@ -200,7 +216,7 @@ def _command(
         not_after_wall_ns=now_ns + _RETRY_NS,
         time_to_live_seconds=_RETRY_NS // SECOND_NS,
         ordered_by=ORDERED_BY,
-        reason=f"background {'repair' if rule.repair else 'check'}, every {rule.interval_days} days",
+        reason=f"background {'repair' if rule.repair else 'check'}, every {rule.interval_days:g} days",
     )
     action = "scrub_btrfs" if candidate.type == "btrfs" else rule.action
     if action not in candidate.actions:
@@ -210,17 +226,19 @@ def _command(
     command.action_class = mend if rule.repair else check
     if candidate.type == "btrfs":
         command.scrub_btrfs.read_only = not rule.repair
-        _resume(command.scrub_btrfs, last)
+    if last is not None and last.state in _INTERRUPTED:
+        _resume(command, last)
     return command
 
 
-def _resume(message: command_pb2.ScrubBtrfs, last: PastScrub | None) -> None:
-    """Go on where the last one was interrupted: on its unfinished devices, and with one device at the byte itself."""
-    if last is None or last.state not in _INTERRUPTED or not last.unfinished:
-        return
-    message.devids.extend(devid for devid, _ in last.unfinished)
-    if len(last.unfinished) == 1:
-        message.start_byte = last.unfinished[0][1]
+def _resume(command: command_pb2.Command, last: PastScrub) -> None:
+    """Go on where the last one was interrupted: btrfs on its unfinished devices, with one device at the byte itself."""
+    if last.unfinished and command.HasField("scrub_btrfs"):
+        command.scrub_btrfs.devids.extend(devid for devid, _ in last.unfinished)
+        if len(last.unfinished) == 1:
+            command.scrub_btrfs.start_byte = last.unfinished[0][1]
+    if last.position is not None and command.HasField("scrub_xfs"):
+        command.scrub_xfs.resume.CopyFrom(last.position)
 
 
 def overdue(
@@ -237,12 +255,16 @@ def overdue(
 
 def read_calendar_config(raw: Mapping[str, Any]) -> tuple[CalendarConfig, list[str]]:
     """Read the calendar; return it with every problem found, each one line for the operator."""
-    problems = [f"calendar.{key}: unknown setting" for key in sorted(set(raw) - {"rules"})]
+    problems = [f"calendar.{key}: unknown setting" for key in sorted(set(raw) - {"rules", "look_seconds"})]
+    seconds = raw.get("look_seconds", DEFAULTS.look_seconds)
+    if isinstance(seconds, bool) or not isinstance(seconds, int) or not 1 <= seconds <= 3_600:
+        problems.append("calendar.look_seconds: must be a whole number from 1 to 3600")
+        seconds = DEFAULTS.look_seconds
     rows = raw.get("rules", [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         return CalendarConfig(), [*problems, "calendar.rules: must be a list of tables, [[calendar.rules]]"]
     rules = [_read_rule(row, f"calendar.rules[{number}]", problems) for number, row in enumerate(rows)]
-    return CalendarConfig(tuple(rules)), problems
+    return CalendarConfig(tuple(rules), seconds), problems
 
 
 def _read_rule(row: Mapping[str, Any], where: str, problems: list[str]) -> CalendarRule:
@@ -271,9 +293,9 @@ def _types_of(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _days(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 3_650:
-        raise ValueError("must be a whole number from 1 to 3650")
+def _days(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0001 <= value <= 3_650:
+        raise ValueError("must be a number from 0.0001 to 3650")
     return value
 
 

@@ -146,7 +146,7 @@ class Collector:
             group.create_task(every(5.0, self.diagnose.run))
             group.create_task(every(1.0, self.dispatch.expire))
             group.create_task(every(10.0, self._note_presence))
-            group.create_task(every(60.0, self.background.look))
+            group.create_task(every(self.config.calendar.look_seconds, self.background.look))
             group.create_task(every(3600.0, self._look_at_certificate))
             group.create_task(every(600.0, self._forget))
             if (seconds := watchdog_seconds()) > 0:

@@ -1,5 +1,7 @@
 """The calendar orders what waited longest, in its window, on its share of the hosts, and goes on where it stopped."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,6 +113,31 @@ def test_an_interrupted_btrfs_scrub_goes_on_where_it_stopped():
     assert (list(order.command.scrub_btrfs.devids), order.command.scrub_btrfs.start_byte) == ([2], 4096)
 
 
+@pytest.mark.parametrize(
+    ("state", "goes_on"),
+    [
+        (pb.COMMAND_STATE_CANCELLED, True),
+        (pb.COMMAND_STATE_UNKNOWN, True),
+        (pb.COMMAND_STATE_REFUSED, True),
+        (pb.COMMAND_STATE_FAILED, False),
+        (DONE, False),
+    ],
+)
+def test_an_interrupted_check_of_xfs_goes_on_where_it_stopped(state, goes_on):
+    where = pb.XfsScrubPosition(stage=pb.XFS_SCRUB_STAGE_INODES, ino=4711)
+    last = replace(past(1, 40, state), position=where)
+    (order,) = ordered([host(1)], [last])
+    assert order.command.scrub_xfs.resume == (where if goes_on else pb.XfsScrubPosition())
+    (order,) = ordered([host(1)], [last], repair=True)
+    assert not order.command.repair_xfs.items
+
+
+def test_what_was_cut_short_does_not_wait_longer_than_the_interval():
+    cut = past(1, 0.01, pb.COMMAND_STATE_CANCELLED)
+    assert ordered([host(1)], [cut], interval_days=0.005)
+    assert ordered([host(1)], [cut], interval_days=0.02) == []
+
+
 def test_what_failed_is_tried_again_an_hour_later():
     assert ordered([host(1)], [past(1, 0.01, pb.COMMAND_STATE_REFUSED)]) == []
     assert ordered([host(1)], [past(1, 0.05, pb.COMMAND_STATE_REFUSED)])
@@ -160,3 +187,5 @@ def test_the_calendar_is_read_with_every_problem():
     }
     assert len(read_calendar_config({"rules": [bad], "y": 1})[1]) == 8
     assert len(read_calendar_config({"rules": 3})[1]) == 1
+    assert len(read_calendar_config({"look_seconds": 0})[1]) == 1
+    assert read_calendar_config({"look_seconds": 5})[0].look_seconds == 5

@@ -123,6 +123,10 @@ class ScrubBtrfs(Action):
             errors_uncorrectable=sum(scrub.outcome.errors_uncorrectable for scrub in scrubs),
         )
         running = [str(scrub.devid) for scrub in scrubs if not scrub.done]
+        for scrub in scrubs:
+            if not scrub.done:
+                last_physical = max(scrub.outcome.last_physical, self.message.start_byte)
+                progress.btrfs_positions.add(devid=scrub.devid, last_physical=last_physical)
         progress.stage = f"scrubbing devid {', '.join(running)}" if running else "scrubbed"
         # The estimate is of what is allocated; writes meanwhile may make it more, so it never passes 100.
         fraction = min(1.0, progress.bytes_done / progress.bytes_total) if progress.bytes_total else 1.0

@@ -13,8 +13,8 @@ from fsmend_collector.dispatch import Dispatch
 from fsmend_collector.errors import CommandRefused
 from fsmend_collector.fleet import Presence
 from fsmend_collector.store.engine import Store
-from fsmend_collector.store.schema import commands, hosts
-from fsmend_proto.v1 import command_pb2, inventory_pb2
+from fsmend_collector.store.schema import command_updates, commands, hosts
+from fsmend_proto.v1 import command_pb2, inventory_pb2, record_pb2
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +63,14 @@ def situation(
     """Return the filesystems of connected hosts, the calendar's commands, and where any command is not over."""
     rows = connection.execute(select(hosts.c.agent_id, hosts.c.labels, hosts.c.inventory))
     candidates = [one for row in rows if row.agent_id in connected for one in _candidates(row)]
-    ordered = connection.execute(select(commands).where(commands.c.ordered_by == ORDERED_BY))
-    past = [_past(row) for row in ordered]
+    ordered = connection.execute(
+        select(commands).where(commands.c.ordered_by == ORDERED_BY).order_by(commands.c.created_ns)
+    )
+    kept: dict[tuple[str, ...], Any] = {}
+    for row in ordered:  # of each filesystem the newest, and all that are not over
+        name = (row.id,) if row.state in OPEN_STATES else ()
+        kept[row.agent_id, row.filesystem_uuid, *name] = row
+    past = [_past(row, _progress(connection, row)) for row in kept.values()]
     columns = (commands.c.agent_id, commands.c.filesystem_uuid)
     unfinished = connection.execute(select(*columns).where(commands.c.state.in_(OPEN_STATES)))
     return candidates, past, {(row.agent_id, row.filesystem_uuid) for row in unfinished}
@@ -89,13 +95,44 @@ def _actions(filesystem: inventory_pb2.Filesystem) -> frozenset[str]:
     )
 
 
-def _past(row: Any) -> PastScrub:
+def _progress(connection: Connection, row: Any) -> command_pb2.Progress:
+    """Return how far a command came whose end nobody saw: its last word before the host went down."""
+    if row.state != command_pb2.COMMAND_STATE_UNKNOWN:
+        return command_pb2.Progress()
+    mine = (command_updates.c.command_id == row.id, command_updates.c.state == command_pb2.COMMAND_STATE_RUNNING)
+    newest = select(command_updates.c.record).where(*mine).order_by(command_updates.c.id.desc()).limit(1)
+    record = connection.execute(newest).scalar()
+    return record_pb2.Record.FromString(record or b"").command_update.progress
+
+
+def _past(row: Any, progress: command_pb2.Progress) -> PastScrub:
     last = command_pb2.CommandUpdate.FromString(row.last_update or b"")
+    command = command_pb2.Command.FromString(row.command)
     return PastScrub(
         command_id=row.id,
         key=(row.agent_id, row.filesystem_uuid),
         state=row.state,
         ordered_ns=row.created_ns,
         ended_ns=row.finished_ns,
-        unfinished=tuple((one.devid, one.last_physical) for one in last.result.scrubs if one.errno),
+        unfinished=_unfinished(command.scrub_btrfs, last.result, progress),
+        position=_position(command.scrub_xfs, last.result, progress),
     )
+
+
+def _unfinished(
+    order: command_pb2.ScrubBtrfs, result: command_pb2.CommandResult, progress: command_pb2.Progress
+) -> tuple[tuple[int, int], ...]:
+    """Return the devices of btrfs that are left: by the result, by the last progress, or by the order itself."""
+    if result.scrubs:
+        return tuple((one.devid, one.last_physical) for one in result.scrubs if one.errno)
+    if progress.btrfs_positions:
+        return tuple((one.devid, one.last_physical) for one in progress.btrfs_positions)
+    return tuple((devid, order.start_byte) for devid in order.devids)
+
+
+def _position(
+    order: command_pb2.ScrubXfs, result: command_pb2.CommandResult, progress: command_pb2.Progress
+) -> command_pb2.XfsScrubPosition | None:
+    """Return where a check of a whole XFS is to go on, likewise."""
+    known = ((result, "stopped_at"), (progress, "xfs_position"), (order, "resume"))
+    return next((getattr(one, name) for one, name in known if one.HasField(name)), None)

@@ -1,12 +1,17 @@
 """The calendar over a real store: who is connected and able is ordered to check, once."""
 
+import asyncio
 import time
 
+import pytest
 from collector.rig import batch, eventually
 
 from fsmend_collector.background import CalendarConfig, CalendarRule
 from fsmend_collector.diagnose.scheduling import Background
 from fsmend_proto.v1 import command_pb2, event_pb2, inventory_pb2, record_pb2
+
+WHERE = command_pb2.XfsScrubPosition(stage=command_pb2.XFS_SCRUB_STAGE_INODES, ino=4711)
+RUNNING, UNKNOWN = command_pb2.COMMAND_STATE_RUNNING, command_pb2.COMMAND_STATE_UNKNOWN
 
 XFS = event_pb2.FilesystemRef(uuid="0b1f0f6e-9d6c-4b0a-8a53-2a2a3b9a1f10", type="xfs")
 
@@ -66,3 +71,36 @@ async def test_what_runs_when_its_window_closes_is_asked_to_stop(rig):
     await background(rig, window=closed).look()
     (row,) = await commands(rig)
     assert row.cancel_by == "calendar"
+
+
+@pytest.mark.parametrize(
+    "updates",
+    [
+        # a power cut: nobody saw the end, the last progress says how far it was
+        [
+            command_pb2.CommandUpdate(state=RUNNING, progress=command_pb2.Progress(xfs_position=WHERE)),
+            command_pb2.CommandUpdate(state=UNKNOWN),
+        ],
+        # a cancel, the end of its window, or a restart of the agent
+        [
+            command_pb2.CommandUpdate(
+                state=command_pb2.COMMAND_STATE_CANCELLED, result=command_pb2.CommandResult(stopped_at=WHERE)
+            )
+        ],
+    ],
+    ids=["unknown", "cancelled"],
+)
+async def test_a_check_that_was_cut_short_is_ordered_again_from_where_it_was(rig, updates):
+    agent, stream = await connected(rig)
+    await background(rig).look()
+    first = await stream.until("command")
+    for number, update in enumerate(updates, 2):
+        update.command_id = first.id
+        record = record_pb2.Record(sequence=number, command_update=update)
+        await stream.send(batch(agent.epoch, number, record.SerializeToString()))
+        await stream.acked(number)
+    await asyncio.sleep(0.1)
+    await background(rig, interval_days=1e-6).look()
+    again = await stream.until("command")
+    assert again.id != first.id
+    assert again.scrub_xfs.resume == WHERE
