@@ -294,7 +294,7 @@ class FleetDiagnosis:
         """Reach the verdicts anew once the scan has the findings; say what is not as it was stored."""
         changes: list[IncidentChange] = []
         agents: dict[str, None] = {}
-        for verdict, what in self.scan.tick(now_ns, rebuilding=True) + self.scan.tick(now_ns, rebuilding=True):
+        for verdict, what in self.scan.settle(now_ns, rebuilding=True):
             changes += self._take(verdict, what, now_ns)
             agents.update(dict.fromkeys(sorted({mark.agent_id for mark in verdict.marks})))
         for stored in self._stored.values():

@@ -4,7 +4,7 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 
 from fsmend_collector.diagnosis.groups.settings import HOUR_NS
-from fsmend_collector.diagnosis.groups.views import Group
+from fsmend_collector.diagnosis.groups.views import Group, HostView
 
 UnitKey = tuple[str, int, str, str]
 """Aspect, kind, agent, unit."""
@@ -18,28 +18,26 @@ class Mark:
         time_ns: collector's wall clock of its first error after a quiet time.
         evidence: id of that event.
         groups: what the unit is in.
-        spent: rates know it.
+        aspect: of the key.
+        agent_id: whose unit it is.
+        unit: agent and unit.
+        identity: orders marks the same way in every process.
     """
 
     time_ns: int
     key: UnitKey
     evidence: str
     groups: tuple[Group, ...] = ()
+    aspect: str = field(init=False)
+    agent_id: str = field(init=False)
+    unit: tuple[str, str] = field(init=False)
+    identity: tuple[int, UnitKey] = field(init=False)
 
-    @property
-    def aspect(self) -> str:
-        """Return the aspect."""
-        return self.key[0]
-
-    @property
-    def agent_id(self) -> str:
-        """Return whose unit it is."""
-        return self.key[2]
-
-    @property
-    def identity(self) -> tuple[int, UnitKey]:
-        """Order marks the same way in every process."""
-        return (self.time_ns, self.key)
+    def __post_init__(self) -> None:
+        """Take apart what is asked for often."""
+        self.aspect, _, self.agent_id, _ = self.key
+        self.unit = self.key[2:]
+        self.identity = (self.time_ns, self.key)
 
 
 @dataclass(slots=True)
@@ -86,3 +84,21 @@ class Sightings:
         for hour in old:
             del self.first[hour]
         return [self.marks.pop(hour) for hour in old if hour in self.marks]
+
+
+@dataclass(slots=True)
+class Journal:
+    """What the scan must be given again to go on after a restart; the caller empties it into its store.
+
+    Attributes:
+        views: of hosts with faults.
+        sightings: unit and hour → time and event id of the earliest error.
+    """
+
+    views: dict[str, HostView] = field(default_factory=dict)
+    sightings: dict[tuple[UnitKey, int], tuple[int, str]] = field(default_factory=dict)
+
+    def note(self, key: UnitKey, time_ns: int, event_id: str) -> None:
+        """Note the earliest error of an hour."""
+        place = (key, time_ns // HOUR_NS)
+        self.sightings[place] = min(self.sightings.get(place, (time_ns, event_id)), (time_ns, event_id))

@@ -16,7 +16,7 @@ from fsmend_collector.diagnosis.groups.dimensions import FLEET_VALUE, dimension
 from fsmend_collector.diagnosis.groups.drift import Drift, bound
 from fsmend_collector.diagnosis.groups.explain import Explanation, explain
 from fsmend_collector.diagnosis.groups.gathering import gather
-from fsmend_collector.diagnosis.groups.marks import Mark, Sightings, UnitKey
+from fsmend_collector.diagnosis.groups.marks import Journal, Mark, Sightings, UnitKey
 from fsmend_collector.diagnosis.groups.population import Population
 from fsmend_collector.diagnosis.groups.rates import AspectGroup, Rates
 from fsmend_collector.diagnosis.groups.series import Interval, Series
@@ -36,8 +36,8 @@ class GroupScan:
         self.rates = Rates(self.settings)
         self.counting = Counting(self.settings, population, self.rates)
         self.changes: list[Change] = []
-        self.swallowed = 0
-        self.disowned = 0
+        self.swallowed = self.disowned = 0
+        self.journal: Journal | None = None
         self._views: dict[str, HostView] = {}
         self._sightings: dict[UnitKey, Sightings] = {}
         self._series: dict[AspectGroup, Series] = {}
@@ -55,8 +55,6 @@ class GroupScan:
         self._expired_day = 0
         self._learn_day = 0
 
-    # What comes in.
-
     def wants_view(self, agent_id: str) -> bool:
         """Say whether the view of a host should be given before a finding of it."""
         return agent_id not in self._views
@@ -69,6 +67,8 @@ class GroupScan:
             gone = tuple(one for one in known.devices if one.device_id not in present)
             view = replace(view, devices=view.devices + gone)
         self._views[view.agent_id] = view
+        if self.journal is not None:
+            self.journal.views[view.agent_id] = view
         self._owned[view.agent_id, DEVICE] = frozenset(one.device_id for one in view.devices)
         self._owned[view.agent_id, FILESYSTEM] = frozenset(view.filesystems)
         self.counting.learn(view)
@@ -85,11 +85,11 @@ class GroupScan:
         if not self._owns(evidence.agent_id, kind, unit):
             self.disowned += 1
             return
-        self._sight((aspect, kind, evidence.agent_id, unit), time_ns, evidence.event_id)
+        self.sight((aspect, kind, evidence.agent_id, unit), time_ns, evidence.event_id)
 
     def observe_silence(self, agent_id: str, since_ns: int) -> None:
         """Say that an agent is away since a time, for longer than a reboot takes."""
-        self._sight(("silent", HOST, agent_id, agent_id), since_ns, f"silent:{agent_id}:{since_ns}")
+        self.sight(("silent", HOST, agent_id, agent_id), since_ns, f"silent:{agent_id}:{since_ns}")
 
     def _owns(self, agent_id: str, kind: int, unit: str) -> bool:
         """Say whether the unit is in the host's inventory: what an agent says of others counts for nothing."""
@@ -111,12 +111,15 @@ class GroupScan:
             return DEVICE, named[0]
         return FILESYSTEM, evidence.filesystem_uuid or evidence.device_name
 
-    def _sight(self, key: UnitKey, time_ns: int, event_id: str) -> None:
+    def sight(self, key: UnitKey, time_ns: int, event_id: str) -> None:
+        """Take an error of a unit."""
         sightings = self._sightings.get(key)
         if sightings is None:
             sightings = self._sightings[key] = Sightings(self.settings.quiet_seconds * SECONDS_NS // HOUR_NS)
         if not sightings.add(time_ns, event_id):
             return
+        if self.journal is not None:
+            self.journal.note(key, time_ns, event_id)
         gone, come = sightings.update(key)
         for mark in gone:
             self._remove(mark)
@@ -154,8 +157,6 @@ class GroupScan:
             self._series[mark.aspect, group].remove(mark)
             self._drift.pop((mark.aspect, group), None)
             self._dirty[mark.aspect, group] = None
-
-    # What goes out.
 
     @property
     def verdicts(self) -> dict[str, Verdict]:
@@ -196,9 +197,9 @@ class GroupScan:
             return []
         return self._solve()
 
-    def settle(self, now_ns: int) -> list[tuple[Verdict, str]]:
+    def settle(self, now_ns: int, *, rebuilding: bool = False) -> list[tuple[Verdict, str]]:
         """Do all work that waits, as `tick` does once marks stop coming."""
-        return self.tick(now_ns) + self.tick(now_ns)
+        return self.tick(now_ns, rebuilding=rebuilding) + self.tick(now_ns, rebuilding=rebuilding)
 
     def _due(self, quiet: bool, now_ns: int) -> bool:
         """Say whether to look now: in a storm only when what crosses has grown, so that it costs as the marks do."""
@@ -334,8 +335,6 @@ class GroupScan:
             series = self._series.get((aspect, group))
             marks = self._parents[key] = frozenset(series.between(start_ns, end_ns) if series is not None else ())
         return marks, self.counting.units(group, HOST)
-
-    # What time does.
 
     def _housekeep(self, now_ns: int) -> None:
         self._expired_day = now_ns // DAY_NS
