@@ -1,16 +1,19 @@
 """Read committed records of every kind in the one order in which the collector learnt them."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, select
 
+from fsmend_collector.diagnosis.groups import HostView
 from fsmend_collector.store import queries
 from fsmend_collector.store.schema import agents, commands, events, hosts, incident_evidence
 from fsmend_proto.v1 import event_pb2, inventory_pb2
 
 RECORDS_A_BATCH = 1_000
+_NAMES_A_STATEMENT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +76,51 @@ def inventory_of(connection: Connection, agent_id: str) -> inventory_pb2.Invento
     return None if found is None else inventory_pb2.Inventory.FromString(found)
 
 
-def uncounted_events(connection: Connection, since_ns: int, through: int, limit: int) -> list[Any]:
-    """Return the newest events, oldest first, that are no incident's evidence: what the soft-error rates remember."""
+def _slices(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(names), _NAMES_A_STATEMENT):
+        yield names[start : start + _NAMES_A_STATEMENT]
+
+
+def host_names(connection: Connection, agent_ids: Sequence[str]) -> dict[str, str]:
+    """Return the host names of those of these agents that are not revoked."""
+    found: dict[str, str] = {}
+    for some in _slices(agent_ids):
+        chosen = select(agents.c.agent_id, agents.c.host_name).where(agents.c.agent_id.in_(some))
+        rows = connection.execute(chosen.where(agents.c.revoked_ns == 0))
+        found.update((row.agent_id, row.host_name) for row in rows)
+    return found
+
+
+def light_views(connection: Connection, agent_ids: Sequence[str]) -> list[HostView]:
+    """Return the groups that these hosts are in, without their disks: enough for hosts that fail as a whole."""
+    columns = (hosts.c.agent_id, hosts.c.name, hosts.c.kernel_release, hosts.c.labels)
+    found: list[HostView] = []
+    for some in _slices(agent_ids):
+        for row in connection.execute(select(*columns).where(hosts.c.agent_id.in_(some))):
+            labels = tuple(sorted(json.loads(row.labels or "{}").items()))
+            found.append(HostView(row.agent_id, row.name, row.kernel_release, labels))
+    return found
+
+
+def inventories(connection: Connection, agent_ids: Sequence[str]) -> Iterator[tuple[str, inventory_pb2.Inventory]]:
+    """Yield the newest inventories of these agents."""
+    for some in _slices(agent_ids):
+        for row in connection.execute(select(hosts.c.agent_id, hosts.c.inventory).where(hosts.c.agent_id.in_(some))):
+            yield row.agent_id, inventory_pb2.Inventory.FromString(row.inventory)
+
+
+def uncounted_events(
+    connection: Connection, kinds: Iterable[int], since_ns: int, through: int, limit: int
+) -> list[Any]:
+    """Return the newest events of some kinds, oldest first, that are no incident's evidence.
+
+    They are what the soft-error rates remember.
+    """
     first = queries.first_event_id_since(connection, since_ns)
     evidence = select(incident_evidence.c.event_id).where(incident_evidence.c.event_id == events.c.id).exists()
-    chosen = select(events).where(
-        events.c.id >= first, events.c.id <= through, events.c.severity > event_pb2.SEVERITY_INFO, ~evidence
-    )
+    span = (events.c.id >= first, events.c.id <= through)
+    errors = (events.c.kind.in_(list(kinds)), events.c.severity > event_pb2.SEVERITY_INFO)
+    chosen = select(events).where(*span, *errors, ~evidence)
     return list(connection.execute(chosen.order_by(events.c.id.desc()).limit(limit)))[::-1]
 
 

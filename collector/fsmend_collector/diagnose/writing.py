@@ -6,7 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from fsmend_collector.diagnose.census import write_counted
+from fsmend_collector.diagnose.keeping import forget_sightings, write_journal, write_rates
 from fsmend_collector.diagnosis import IncidentChange
+from fsmend_collector.diagnosis.groups.marks import Journal
 from fsmend_collector.ingest.plan import MAX_SIGNED
 from fsmend_collector.store import counters
 from fsmend_collector.store.schema import incident_evidence, incidents
@@ -17,11 +20,27 @@ DIAGNOSED_THROUGH = "diagnosed_through"
 
 @dataclass(slots=True)
 class Conclusions:
-    """Changes that are not written yet: the newest state of each incident, and all evidence."""
+    """Changes that are not written yet: the newest state of each incident, all evidence, and what a restart needs.
+
+    Attributes:
+        through: id through which diagnosis has read.
+        counted: agent → what it counts for in the population; None: it has left the fleet.
+        rates: what was learnt, when that is new.
+        forget: sightings before this time may go, but for those of these agents.
+    """
 
     through: int = 0
     latest: dict[str, incident_pb2.Incident] = field(default_factory=dict)
     evidence: dict[str, dict[int, None]] = field(default_factory=dict)
+    counted: dict[str, str | None] = field(default_factory=dict)
+    journal: Journal = field(default_factory=Journal)
+    rates: str = ""
+    forget: tuple[int, frozenset[str]] = (0, frozenset())
+
+    @property
+    def rows(self) -> int:
+        """Return about how many rows wait that no incident asks for."""
+        return len(self.counted) + len(self.journal.sightings) + len(self.journal.views)
 
     def add(self, changes: Iterable[IncidentChange]) -> None:
         """Take changes in their order."""
@@ -37,6 +56,12 @@ def write_conclusions(connection: Connection, conclusions: Conclusions) -> None:
         _write_incident(connection, incident)
     for incident_id, event_ids in conclusions.evidence.items():
         _write_evidence(connection, incident_id, list(event_ids))
+    write_counted(connection, conclusions.counted)
+    write_journal(connection, conclusions.journal)
+    if conclusions.rates:
+        write_rates(connection, conclusions.rates)
+    if conclusions.forget[0]:
+        forget_sightings(connection, *conclusions.forget)
     counters.set_number(connection, DIAGNOSED_THROUGH, conclusions.through)
 
 

@@ -186,6 +186,54 @@ hosts = Table(
     Index(None, "name"),
 )
 
+# What each host counts for in the population of diagnosis, as of `diagnosed_through`: so a new inventory can take the
+# place of the old one, and a restart need not decode the inventories of the whole fleet.
+counted_hosts = Table(
+    "counted_hosts",
+    metadata,
+    Column("agent_id", Text, primary_key=True),
+    Column("counted", Text, nullable=False),  # JSON
+)
+
+# When units failed, the earliest error of each hour and aspect: what the group scan begins with after a restart.
+sightings = Table(
+    "sightings",
+    metadata,
+    Column("agent_id", Text, primary_key=True),
+    Column("aspect", Text, primary_key=True),
+    Column("kind", Integer, primary_key=True, autoincrement=False),  # device, filesystem or host
+    Column("unit", Text, primary_key=True),
+    Column("hour", _Big, primary_key=True, autoincrement=False),
+    _big("time_ns"),
+    _text("evidence"),  # id of the event
+    Index(None, "time_ns"),
+)
+
+# The hosts of these units as the scan knows them, with the disks that have left the inventory since.
+faulty_hosts = Table(
+    "faulty_hosts",
+    metadata,
+    Column("agent_id", Text, primary_key=True),
+    Column("seen", Text, nullable=False),  # JSON
+)
+
+# What was changed on a part of the fleet, and when: candidate causes for diagnosis.
+changes = Table(
+    "changes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("kind"),  # maintenance, campaign, rollout
+    _text("name"),  # for people
+    _text("dimension"),  # of the group that it changes
+    _text("value"),
+    _big("from_ns"),
+    _big("until_ns"),
+    _flag("expects_silence"),  # hosts that are away meanwhile are not counted as failing
+    _text("declared_by"),
+    _big("declared_ns"),
+    Index(None, "until_ns"),
+)
+
 # Devices and filesystems stay after they vanish from the inventory: `present` is false and `seen_ns` says since when.
 devices = Table(
     "devices",

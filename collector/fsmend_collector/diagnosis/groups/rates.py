@@ -22,7 +22,7 @@ AspectGroup = tuple[str, Group]
 
 
 @dataclass(slots=True)
-class _Day:
+class Day:
     """What one day added: units by hours watched and marks by aspect, and marks by group."""
 
     number: int
@@ -54,7 +54,7 @@ class Rates:
     exposure: dict[str, float] = field(default_factory=lambda: dict.fromkeys(ASPECTS, 0.0))
     marks: Counter[str] = field(default_factory=Counter)
     groups: Counter[AspectGroup] = field(default_factory=Counter)
-    days: deque[_Day] = field(default_factory=deque)
+    days: deque[Day] = field(default_factory=deque)
     hours: float = 0.0
 
     @property
@@ -64,7 +64,7 @@ class Rates:
 
     def learn(self, number: int, units: tuple[int, int, int], marks: Iterable[tuple[str, Iterable[Group]]]) -> None:
         """Learn one day: how many units of each kind were watched, and the marks that no shared cause explained."""
-        day = _Day(number, {}, Counter(), Counter())
+        day = Day(number, {}, Counter(), Counter())
         for name, aspect in ASPECTS.items():
             day.exposure[name] = units[aspect.kind] * _HOURS
         for name, groups in marks:
@@ -98,12 +98,12 @@ class Rates:
         factor = (shape + own) / (shape + expected)
         return Expectation(fleet * factor, min(shape + own, self.settings.most_shape), fleet)
 
-    def _newer(self, before_day: int) -> list[_Day]:
+    def _newer(self, before_day: int) -> list[Day]:
         if not self.days or self.days[-1].number < before_day:
             return []
         return [day for day in self.days if day.number >= before_day]
 
-    def _fleet(self, aspect: str, newer: list[_Day]) -> float:
+    def _fleet(self, aspect: str, newer: list[Day]) -> float:
         prior = self.settings.rates.get(aspect, ASPECTS[aspect].per_hour)
         seen = self.marks[aspect] - sum(day.marks[aspect] for day in newer)
         exposure = self.exposure[aspect] - sum(day.exposure[aspect] for day in newer)

@@ -1,0 +1,164 @@
+"""Following: the engine fed from the store, in a reader's thread. What it concludes waits to be written."""
+
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection
+
+from fsmend_collector.diagnose.census import Census, counted_of
+from fsmend_collector.diagnose.reading import (
+    Learnt,
+    Origin,
+    commands_since,
+    host_names,
+    inventory_of,
+    learnt_after,
+    light_views,
+    origins,
+)
+from fsmend_collector.diagnose.writing import Conclusions
+from fsmend_collector.diagnosis import DiagnosisConfig, Evidence, FleetDiagnosis, IncidentChange
+from fsmend_collector.diagnosis.groups import ScanSettings
+from fsmend_collector.diagnosis.groups.learnt import rates_to_text
+from fsmend_collector.diagnosis.groups.marks import Journal
+from fsmend_collector.store import queries
+from fsmend_proto.v1 import command_pb2, inventory_pb2, record_pb2
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+
+
+class Following:
+    """Feed the engine with what is committed, in the order in which the collector learnt it.
+
+    Attributes:
+        cursor: id through which the engine has read.
+        pending: what is concluded and not yet written.
+    """
+
+    def __init__(self, config: DiagnosisConfig, settings: ScanSettings) -> None:
+        self.config = config
+        self.census = Census()
+        self.engine = FleetDiagnosis(config, self.census.population, settings)
+        self.engine.scan.journal = Journal()
+        self.cursor = 0
+        self.pending = Conclusions(counted=self.census.unwritten, journal=self.engine.scan.journal)
+        self.commands_ns = 0
+        self._command_states: dict[str, int] = {}
+        self._connected: frozenset[str] = frozenset()
+        self._ticked_seconds = 0.0
+        self._moved = 0
+        self._learnt_through = 0
+
+    def take(self, connection: Connection, connected: frozenset[str], now_ns: int) -> bool:
+        """Give the engine the next batch; return whether there is more."""
+        learnt, through = learnt_after(connection, self.cursor)
+        changes = self.observe(connection, learnt)
+        changes += self._note_commands(connection, now_ns)
+        changes += self._note_presence(connection, connected, now_ns)
+        if time.monotonic() - self._ticked_seconds >= TICK_SECONDS:
+            self._ticked_seconds = time.monotonic()
+            changes += self.tick(connection, now_ns)
+        self.pending.add(changes)
+        self.pending.through = self.cursor = through
+        return through < queries.last_record_id(connection)
+
+    def tick(self, connection: Connection, now_ns: int) -> list[IncidentChange]:
+        """Do what time decides."""
+        if self.census.moved != self._moved:
+            self._moved = self.census.moved
+            self.engine.scan.counting.forget_thresholds()
+        for view in light_views(connection, self.engine.wants_silent_views(now_ns)):
+            self.engine.learn_view(view)
+        changes = self.engine.tick(now_ns)
+        self._note_learnt(now_ns)
+        return changes
+
+    def _note_learnt(self, now_ns: int) -> None:
+        """Once a day, when the scan has learnt: keep that, and forget what it forgot."""
+        scan = self.engine.scan
+        if scan.rates.learnt_through == self._learnt_through:
+            return
+        self._learnt_through = scan.rates.learnt_through
+        self.pending.rates = rates_to_text(scan.rates)
+        held = frozenset(mark.agent_id for verdict in scan.verdicts.values() for mark in verdict.marks)
+        self.pending.forget = (now_ns - scan.settings.horizon_ns, held)
+
+    def written(self) -> None:
+        """Take note that `pending` is in the store."""
+        self.pending = Conclusions(self.cursor)
+        self.pending.counted = self.census.unwritten = {}
+        self.pending.journal = self.engine.scan.journal = Journal()
+
+    def observe(self, connection: Connection, learnt: Iterable[Learnt]) -> list[IncidentChange]:
+        """Give the engine these records."""
+        known = origins(connection, (one.row.agent for one in learnt if one.kind != "inventory"))
+        changes: list[IncidentChange] = []
+        for one in learnt:
+            if one.kind == "inventory":
+                changes += self._observe_inventory(connection, one)
+            elif (origin := known.get(one.row.agent)) is not None:
+                changes += self._observe_record(connection, one, origin)
+        return changes
+
+    def _observe_inventory(self, connection: Connection, one: Learnt) -> list[IncidentChange]:
+        inventory = inventory_pb2.Inventory.FromString(one.row.inventory)
+        self.census.take(connection, one.row.agent_id, counted_of(one.row.agent_id, inventory))
+        return self.engine.observe_inventory(one.row.agent_id, inventory, one.row.seen_ns)
+
+    def _observe_record(self, connection: Connection, one: Learnt, origin: Origin) -> list[IncidentChange]:
+        record = record_pb2.Record.FromString(one.row.record)
+        received_ns = one.row.received_ns
+        if one.kind == "gap":
+            return self.engine.observe_gap(record.gap, origin.agent_id, received_ns, origin.host_name, str(one.id))
+        if one.kind == "update":
+            return self._observe_update(connection, record.command_update, origin, received_ns)
+        offset_ns = origin.clock_offset_ns
+        evidence = Evidence.of(str(one.id), origin.agent_id, origin.host_name, record.event, received_ns, offset_ns)
+        changes: list[IncidentChange] = []
+        if self.engine.wants_inventory(evidence):
+            inventory = inventory_of(connection, origin.agent_id) or inventory_pb2.Inventory()
+            changes += self.engine.observe_inventory(origin.agent_id, inventory, received_ns, wanted=True)
+        return changes + self.engine.observe(evidence, received_ns)
+
+    def _observe_update(
+        self, connection: Connection, update: command_pb2.CommandUpdate, origin: Origin, received_ns: int
+    ) -> list[IncidentChange]:
+        row = queries.command(connection, update.command_id)
+        if row is None or row.agent_id != origin.agent_id:
+            return []
+        target = command_pb2.Command.FromString(row.command).target
+        time_ns = update.clocks.wall_ns + origin.clock_offset_ns if update.clocks.wall_ns else received_ns
+        return self.engine.observe_update(origin.agent_id, row.id, target, update, time_ns, received_ns, row.action)
+
+    def _note_commands(self, connection: Connection, now_ns: int) -> list[IncidentChange]:
+        """Tell the engine of commands that the collector itself moved: queued, sent, expired, cancelled."""
+        changes: list[IncidentChange] = []
+        for row in commands_since(connection, self.commands_ns):
+            self.commands_ns = row.updated_ns
+            if row.last_update is None and self._command_states.get(row.id) != row.state:
+                self._command_states[row.id] = row.state
+                target = command_pb2.Command.FromString(row.command).target
+                changes += self.engine.note_command(row.id, row.agent_id, target, row.state, now_ns, row.action)
+            if row.finished_ns:
+                self._command_states.pop(row.id, None)
+        return changes
+
+    def _note_presence(self, connection: Connection, connected: frozenset[str], now_ns: int) -> list[IncidentChange]:
+        """Tell the engine who came and who went."""
+        differs = sorted(connected ^ self._connected)
+        if not differs:
+            return []
+        names: dict[str, Any] = host_names(connection, differs)
+        changes: list[IncidentChange] = []
+        for agent_id in differs:
+            if agent_id in names:
+                here = agent_id in connected
+                changes += self.engine.observe_presence(
+                    agent_id, names[agent_id], connected=here, since_ns=now_ns, now_ns=now_ns
+                )
+        self._connected = connected
+        return changes
