@@ -4,7 +4,8 @@ from fsmend_collector import __version__
 from fsmend_collector.diagnosis.groups import DeviceView, HostView
 from fsmend_proto.v1 import event_pb2, inventory_pb2
 
-AGENT_VERSION = f"{__version__}+simulated"
+MARK = "+simulated"
+AGENT_VERSION = __version__ + MARK
 _DISK_BYTES = 4_000_787_030_016
 _SECTOR_MINOR = 16  # partitions a disk, drivers/scsi/sd.c
 _SD_MAJOR = 8

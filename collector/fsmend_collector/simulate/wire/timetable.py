@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fsmend_collector.diagnosis.evidence import Evidence
-from fsmend_collector.simulate.world import SECOND, Presence, Unit, World
+from fsmend_collector.simulate.world import DAY, SECOND, Presence, Unit, World
 
 TRUTH_WITHIN_SECONDS = 120.0
 """Without a speed, the truth of a scenario happens within so long."""
@@ -25,7 +25,9 @@ class Timetable:
     speed: float = 1.0
 
     def wall_ns(self, world_ns: int) -> int:
-        """Return when a moment of the world is; what is far before the start stays after 1970."""
+        """Return when a moment of the world is; a clock that stands in 1970 stands there here too."""
+        if world_ns < DAY:
+            return max(1, world_ns)
         return max(1, self.at_ns + round((world_ns - self.from_ns) / self.speed))
 
     def in_seconds(self, world_ns: int, now_ns: int) -> float:
