@@ -13,7 +13,8 @@ The tree; a class answers who must act and whether a retry helps::
      ├── Quarantined        two hosts share one identity; the operator removes one and releases the agent
      ├── IdentityError      the caller's certificate does not allow this; the operator must act
      ├── EnrolRefused       token or signing request not good; the operator makes a new token
-     └── CommandRefused     an order that cannot be given; nothing was queued, the reason says what to change
+     ├── CommandRefused     an order that cannot be given; nothing was queued, the reason says what to change
+     └── NoSuchObject       what an operator named is not there, or not unique; its second line says what to do
 """
 
 
@@ -71,3 +72,7 @@ class EnrolRefused(CollectorError):  # noqa: N818  an outcome
 
 class CommandRefused(CollectorError):  # noqa: N818  an outcome
     """Say why an order was not queued."""
+
+
+class NoSuchObject(CollectorError):  # noqa: N818  what it is
+    """Say that a name means nothing, or several things, and what is near."""

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Literal
 
-Topic = Literal["records", "commands", "incidents", "inventory", "presence"]
+Topic = Literal["records", "commands", "incidents", "inventory", "presence", "words"]
 
 
 class Feed:

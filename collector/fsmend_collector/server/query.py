@@ -7,18 +7,21 @@ Every call needs an operator's certificate. Methods are named as the service in 
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import grpc
 
 from fsmend_collector.commands import FINAL_STATES
+from fsmend_collector.diagnosis import DiagnosisConfig
+from fsmend_collector.diagnosis.groups import Population
 from fsmend_collector.dispatch import Dispatch
-from fsmend_collector.errors import CollectorError, CommandRefused, IdentityError, StoreError
+from fsmend_collector.errors import CollectorError, CommandRefused, IdentityError, NoSuchObject, StoreError
 from fsmend_collector.feed import Feed, Topic
 from fsmend_collector.pki.certificates import Subject
 from fsmend_collector.pki.tokens import new_token, store_token
+from fsmend_collector.server.asking import Asking
 from fsmend_collector.server.health_checks import assess
 from fsmend_collector.server.identity import Gate, status_of
 from fsmend_collector.server.repair_orders import UnclearOrder, resolve_order
@@ -49,6 +52,8 @@ class QueryParts:
     Attributes:
         join_token: from a token's secret to the one string that a new host needs.
         token_seconds: how long a token is good when the operator does not say.
+        diagnosis: the settings that diagnosis runs with.
+        population: gives the population that diagnosis counts with.
     """
 
     store: Store
@@ -57,10 +62,14 @@ class QueryParts:
     gate: Gate
     join_token: Callable[[str], str]
     token_seconds: int = DEFAULT_TOKEN_SECONDS
+    diagnosis: DiagnosisConfig = field(default_factory=DiagnosisConfig)
+    population: Callable[[], Population] = Population
 
 
-class QueryService(QueryServicer):
+class QueryService(Asking, QueryServicer):
     """Answer operators."""
+
+    _parts: QueryParts
 
     def __init__(self, parts: QueryParts) -> None:
         self._parts = parts
@@ -75,6 +84,8 @@ class QueryService(QueryServicer):
         except NoSuchHost as error:
             problem = f"there is no host {str(error)!r}\n`fsmend get hosts` lists them"
             await _abort(context, grpc.StatusCode.NOT_FOUND, problem)
+        except NoSuchObject as error:
+            await _abort(context, grpc.StatusCode.NOT_FOUND, str(error))
         except IdentityError as error:
             await _abort(context, status_of(error), str(error))
         except (BadPageToken, UnclearOrder) as error:
