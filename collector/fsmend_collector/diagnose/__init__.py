@@ -14,7 +14,7 @@ from fsmend_collector.diagnose.following import TICK_SECONDS, Following
 from fsmend_collector.diagnose.ordering import OPEN, Ordering
 from fsmend_collector.diagnose.rebuilding import rebuild
 from fsmend_collector.diagnose.writing import write_conclusions
-from fsmend_collector.diagnosis.groups import ScanSettings
+from fsmend_collector.diagnosis.groups import Population, ScanSettings
 from fsmend_collector.dispatch import Dispatch
 from fsmend_collector.errors import StoreError
 from fsmend_collector.feed import Feed
@@ -48,6 +48,11 @@ class Diagnose:
     def diagnosed_through(self) -> int:
         """Return the id through which the engine has read."""
         return self._following.cursor
+
+    @property
+    def population(self) -> Population:
+        """Return what the group scan counts with."""
+        return self._following.census.population
 
     async def restore(self) -> None:
         """Go on where the last process stopped: its incidents, and what the soft-error rates remember."""

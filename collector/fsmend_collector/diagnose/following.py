@@ -2,12 +2,14 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from fsmend_collector.diagnose.census import Census, counted_of
+from fsmend_collector.diagnose.isolating import Isolation
 from fsmend_collector.diagnose.reading import (
     Learnt,
     Origin,
@@ -17,6 +19,8 @@ from fsmend_collector.diagnose.reading import (
     learnt_after,
     light_views,
     origins,
+    revoked_hosts,
+    revoked_with_incidents,
 )
 from fsmend_collector.diagnose.writing import Conclusions
 from fsmend_collector.diagnosis import DiagnosisConfig, Evidence, FleetDiagnosis, IncidentChange
@@ -29,6 +33,7 @@ from fsmend_proto.v1 import command_pb2, inventory_pb2, record_pb2
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
+LOOK_SECONDS = 5.0
 
 
 class Following:
@@ -46,10 +51,11 @@ class Following:
         self.engine.scan.journal = Journal()
         self.cursor = 0
         self.pending = Conclusions(counted=self.census.unwritten, journal=self.engine.scan.journal)
+        self.isolation = Isolation()
         self.commands_ns = 0
         self._command_states: dict[str, int] = {}
         self._connected: frozenset[str] = frozenset()
-        self._ticked_seconds = 0.0
+        self._ticked_seconds = self._looked_seconds = 0.0
         self._moved = 0
         self._learnt_through = 0
 
@@ -57,14 +63,37 @@ class Following:
         """Give the engine the next batch; return whether there is more."""
         learnt, through = learnt_after(connection, self.cursor)
         changes = self.observe(connection, learnt)
-        changes += self._note_commands(connection, now_ns)
-        changes += self._note_presence(connection, connected, now_ns)
+        changes += self._guarded("commands", now_ns, lambda: self._note_commands(connection, now_ns))
+        changes += self._guarded("presence", now_ns, lambda: self._note_presence(connection, connected, now_ns))
         if time.monotonic() - self._ticked_seconds >= TICK_SECONDS:
             self._ticked_seconds = time.monotonic()
-            changes += self.tick(connection, now_ns)
+            changes += self._guarded("tick", now_ns, lambda: self.tick(connection, now_ns))
+        if time.monotonic() - self._looked_seconds >= LOOK_SECONDS:
+            self._looked_seconds = time.monotonic()
+            changes += self._guarded("revoked agents", now_ns, lambda: self._retire(connection, now_ns))
         self.pending.add(changes)
+        self.pending.isolated, self.isolation.unwritten = self.pending.isolated + self.isolation.unwritten, []
         self.pending.through = self.cursor = through
         return through < queries.last_record_id(connection)
+
+    def _guarded(self, what: str, now_ns: int, work: Callable[[], list[IncidentChange]]) -> list[IncidentChange]:
+        """Do one piece of work; when it breaks, go on without it: one bad record must not end all diagnosis."""
+        try:
+            return work()
+        except DBAPIError:
+            raise  # the store's trouble is nobody's record: it is tried again
+        except Exception as error:  # supervisor: it is isolated and shown  # noqa: BLE001
+            self.isolation.note(what, error, now_ns)
+            return []
+
+    def _retire(self, connection: Connection, now_ns: int) -> list[IncidentChange]:
+        """Take revoked agents out of the population, and close their incidents."""
+        for agent_id in revoked_hosts(connection):
+            self.census.take(connection, agent_id, None)
+        changes: list[IncidentChange] = []
+        for agent_id in revoked_with_incidents(connection):
+            changes += self.engine.retire_agent(agent_id, now_ns)
+        return changes
 
     def tick(self, connection: Connection, now_ns: int) -> list[IncidentChange]:
         """Do what time decides."""
@@ -98,11 +127,19 @@ class Following:
         known = origins(connection, (one.row.agent for one in learnt if one.kind != "inventory"))
         changes: list[IncidentChange] = []
         for one in learnt:
-            if one.kind == "inventory":
-                changes += self._observe_inventory(connection, one)
-            elif (origin := known.get(one.row.agent)) is not None:
-                changes += self._observe_record(connection, one, origin)
+            origin = known.get(one.row.agent) if one.kind != "inventory" else None
+            try:
+                changes += self._observe_one(connection, one, origin)
+            except DBAPIError:
+                raise
+            except Exception as error:  # supervisor: it is isolated and shown  # noqa: BLE001
+                self.isolation.note(f"{one.kind} {one.id}", error, time.time_ns())
         return changes
+
+    def _observe_one(self, connection: Connection, one: Learnt, origin: Origin | None) -> list[IncidentChange]:
+        if one.kind == "inventory":
+            return self._observe_inventory(connection, one)
+        return self._observe_record(connection, one, origin) if origin is not None else []
 
     def _observe_inventory(self, connection: Connection, one: Learnt) -> list[IncidentChange]:
         inventory = inventory_pb2.Inventory.FromString(one.row.inventory)

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, select
 
 from fsmend_collector.diagnosis.groups import HostView
 from fsmend_collector.store import queries
-from fsmend_collector.store.schema import agents, commands, events, hosts, incident_evidence
-from fsmend_proto.v1 import event_pb2, inventory_pb2
+from fsmend_collector.store.schema import agents, commands, counted_hosts, events, hosts, incident_evidence, incidents
+from fsmend_proto.v1 import event_pb2, incident_pb2, inventory_pb2
 
 RECORDS_A_BATCH = 1_000
 _NAMES_A_STATEMENT = 500
@@ -89,6 +89,19 @@ def host_names(connection: Connection, agent_ids: Sequence[str]) -> dict[str, st
         rows = connection.execute(chosen.where(agents.c.revoked_ns == 0))
         found.update((row.agent_id, row.host_name) for row in rows)
     return found
+
+
+def revoked_hosts(connection: Connection) -> list[str]:
+    """Return the revoked agents that the population still counts."""
+    chosen = select(counted_hosts.c.agent_id).join(agents, agents.c.agent_id == counted_hosts.c.agent_id)
+    return list(connection.execute(chosen.where(agents.c.revoked_ns > 0)).scalars())
+
+
+def revoked_with_incidents(connection: Connection) -> list[str]:
+    """Return the revoked agents that have incidents which are not resolved."""
+    chosen = select(incidents.c.agent_id).join(agents, agents.c.agent_id == incidents.c.agent_id).distinct()
+    going_on = incidents.c.state != incident_pb2.INCIDENT_STATE_RESOLVED
+    return list(connection.execute(chosen.where(going_on, agents.c.revoked_ns > 0)).scalars())
 
 
 def light_views(connection: Connection, agent_ids: Sequence[str]) -> list[HostView]:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from fsmend_collector.diagnose.census import write_counted
+from fsmend_collector.diagnose.isolating import Isolated, write_isolated
 from fsmend_collector.diagnose.keeping import forget_sightings, write_journal, write_rates
 from fsmend_collector.diagnosis import IncidentChange
 from fsmend_collector.diagnosis.groups.marks import Journal
@@ -26,6 +27,7 @@ class Conclusions:
         through: id through which diagnosis has read.
         counted: agent → what it counts for in the population; None: it has left the fleet.
         rates: what was learnt, when that is new.
+        isolated: what diagnosis could not take.
         forget: sightings before this time may go, but for those of these agents.
     """
 
@@ -35,12 +37,13 @@ class Conclusions:
     counted: dict[str, str | None] = field(default_factory=dict)
     journal: Journal = field(default_factory=Journal)
     rates: str = ""
+    isolated: list[Isolated] = field(default_factory=list)
     forget: tuple[int, frozenset[str]] = (0, frozenset())
 
     @property
     def rows(self) -> int:
         """Return about how many rows wait that no incident asks for."""
-        return len(self.counted) + len(self.journal.sightings) + len(self.journal.views)
+        return len(self.counted) + len(self.journal.sightings) + len(self.journal.views) + len(self.isolated)
 
     def add(self, changes: Iterable[IncidentChange]) -> None:
         """Take changes in their order."""
@@ -58,6 +61,7 @@ def write_conclusions(connection: Connection, conclusions: Conclusions) -> None:
         _write_evidence(connection, incident_id, list(event_ids))
     write_counted(connection, conclusions.counted)
     write_journal(connection, conclusions.journal)
+    write_isolated(connection, conclusions.isolated)
     if conclusions.rates:
         write_rates(connection, conclusions.rates)
     if conclusions.forget[0]:

@@ -98,12 +98,17 @@ class FleetDiagnosis:
         """Say that an agent is connected or away, and since when."""
         if connected:
             self._away.pop(agent_id, None)
-        else:
+        elif not self.units.written_off(agent_id):
             self._away.setdefault(agent_id, since_ns)
         changes = self.units.observe_presence(
             agent_id, host_name, connected=connected, since_ns=since_ns, now_ns=now_ns
         )
         return self._overlay(changes, now_ns)
+
+    def retire_agent(self, agent_id: str, now_ns: int) -> list[IncidentChange]:
+        """Take the word that a host has left the fleet: what was wrong with it is wrong no more."""
+        self._away.pop(agent_id, None)
+        return self._overlay(self.units.retire_agent(agent_id, now_ns), now_ns)
 
     def wants_silent_views(self, now_ns: int) -> list[str]:
         """Name the agents that were away too long since the last tick and whose inventory is not known."""
@@ -126,6 +131,30 @@ class FleetDiagnosis:
         shared.muted_until_ns = until_ns if until_ns > now_ns else 0
         shared.timeline.add(now_ns, what, f"by {by}")
         return [self._told(shared, what, now_ns)]
+
+    def resolve(
+        self, incident_id: str, proof: str, now_ns: int, by: str, *, members: bool = False
+    ) -> list[IncidentChange]:
+        """Take an operator's word as the proof that an incident is over; see UnitDiagnosis.
+
+        Args:
+            incident_id: of a unit's incident or a shared one.
+            proof: the word.
+            now_ns: collector's wall clock.
+            by: operator:NAME.
+            members: of a shared cause: resolve what it took in too; otherwise that comes back as it is.
+
+        Raises:
+            KeyError: no such incident in memory.
+        """
+        shared = self._shared.get(incident_id)
+        if shared is None:
+            return self._overlay(self.units.resolve(incident_id, proof, now_ns, by), now_ns)
+        shared.proof = f"{by}: {proof}"
+        changes: list[IncidentChange] = []
+        for one in sorted(shared.unresolved) if members else ():
+            changes += self._overlay(self.units.resolve(one, proof, now_ns, by), now_ns)
+        return changes + (self._end(shared, shared.proof, now_ns) if shared.active else [])
 
     def tick(self, now_ns: int) -> list[IncidentChange]:
         """Do what time alone decides; call it about once a second."""
@@ -228,8 +257,13 @@ class FleetDiagnosis:
         shared.unresolved.discard(incident_id)
         if shared.unresolved or not shared.active:
             return []
+        return self._end(shared, shared.proof or "all incidents of its members are resolved", now_ns)
+
+    def _end(self, shared: SharedIncident, proof: str, now_ns: int) -> list[IncidentChange]:
+        """Resolve a shared cause; what it took in and is not resolved comes back."""
+        shared.unresolved.clear()
         shared.resolved_ns = now_ns
-        shared.timeline.add(now_ns, "resolved", "all incidents of its members are resolved")
+        shared.timeline.add(now_ns, "resolved", proof)
         told = [self._told(shared, "resolved", now_ns)]
         for agent_id in sorted({mark.agent_id for mark in shared.verdict.marks}):
             told += self._overlay_agent(agent_id, now_ns)

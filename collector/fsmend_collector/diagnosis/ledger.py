@@ -151,6 +151,14 @@ class Ledger:
         changes = [self._tell(fault, told, face, what or _what(told, fault, face), now_ns)]
         return changes + (self._tell_above(fault, now_ns) if fault.key.family == Family.DEVICE.value else [])
 
+    def settle_agent(self, agent_id: str, text: str, now_ns: int) -> list[IncidentChange]:
+        """Close all incidents of an agent with one proof."""
+        changes: list[IncidentChange] = []
+        for fault in self.of_agent(agent_id):
+            fault.settled = (max([now_ns, *fault.latest.values()]), text)
+            changes += self.tell(fault, now_ns)
+        return changes
+
     def _growth_due(self, fault: Fault, told: _Told, now_ns: int, *, flush: bool) -> bool:
         if not told.pending and fault.tally.occurrences == told.occurrences:
             return False

@@ -26,6 +26,7 @@ from fsmend_collector.diagnosis.incident import IncidentChange, fault_of, genera
 from fsmend_collector.diagnosis.joining import FaultKey, Joining
 from fsmend_collector.diagnosis.ledger import Ledger
 from fsmend_collector.diagnosis.presence import AgentWatch, loss, silence
+from fsmend_collector.diagnosis.words import Words
 from fsmend_proto.v1 import command_pb2, event_pb2, incident_pb2, inventory_pb2, record_pb2
 
 _UNPLACED_KEPT = 1_000
@@ -62,6 +63,7 @@ class UnitDiagnosis:
         self._joining = Joining()
         self._ledger = Ledger(config, self._joining)
         self._commands = CommandWatch(config, self._ledger)
+        self._words = Words(self._ledger)
         self._agents: dict[str, AgentWatch] = {}
         self._swept_ns = 0
         self._unplaced: dict[FaultKey, dict[str, Evidence]] = {}
@@ -96,7 +98,7 @@ class UnitDiagnosis:
             self._keep_unplaced(key, evidence)
         if fault_class == "source_broken":
             self._watch(evidence.agent_id).broken.add(evidence.subject)
-        return self._ledger.tell(fault, now_ns) + self._fallen_mute(fault, now_ns)
+        return self._ledger.tell(fault, now_ns) + self._words.fallen_mute(fault, now_ns)
 
     def _keep_unplaced(self, key: FaultKey, evidence: Evidence) -> None:
         """Keep a finding for the day its unit is known; past the bound only the counts of each source."""
@@ -257,14 +259,21 @@ class UnitDiagnosis:
         watch.host_name, watch.connected, watch.since_ns = host_name or watch.host_name, connected, since_ns
         if not connected:
             return self._silent(agent_id, watch, now_ns)
+        self._words.written_off.discard(agent_id)
         fault = self._ledger.get(FaultKey(Family.SILENCE.value, agent_id, ""))
         if fault is None:
             return []
         fault.prove(Proof.CONNECTED, max(since_ns, fault.tally.latest_ns), "the agent is connected")
         return self._ledger.tell(fault, now_ns)
 
+    def retire_agent(self, agent_id: str, now_ns: int) -> list[IncidentChange]:
+        """Take the word that a host has left the fleet as the proof that closes all its incidents."""
+        self._agents.pop(agent_id, None)
+        return self._ledger.settle_agent(agent_id, "the agent was revoked: its host left the fleet", now_ns)
+
     def _silent(self, agent_id: str, watch: AgentWatch, now_ns: int) -> list[IncidentChange]:
-        if now_ns - watch.since_ns < self._config.agent_silent_seconds * SECONDS_NS:
+        early = now_ns - watch.since_ns < self._config.agent_silent_seconds * SECONDS_NS
+        if early or self.written_off(agent_id):
             return []
         return self._count(silence(agent_id, watch, now_ns), "agent_silent", now_ns)
 
@@ -304,21 +313,19 @@ class UnitDiagnosis:
         Raises:
             KeyError: no such incident in memory.
         """
-        found = [fault for fault in self._ledger if fault.id == incident_id and fault.opened_ns]
-        if not found:
-            raise KeyError(incident_id)
-        what = "muted" if until_ns > now_ns else "unmuted"
-        found[0].mute(until_ns if until_ns > now_ns else 0)
-        found[0].timeline.add(now_ns, what, f"by {by}")
-        return self._ledger.tell(found[0], now_ns, what)
+        return self._words.mute(incident_id, until_ns, now_ns, by)
 
-    def _fallen_mute(self, fault: Fault, now_ns: int) -> list[IncidentChange]:
-        why = fault.mute_falls(now_ns)
-        if not why:
-            return []
-        fault.mute(0)
-        fault.timeline.add(now_ns, "unmuted", why)
-        return self._ledger.tell(fault, now_ns, "unmuted")
+    def resolve(self, incident_id: str, proof: str, now_ns: int, by: str) -> list[IncidentChange]:
+        """Take an operator's word as the proof that an incident is over; a newer error opens it again.
+
+        Raises:
+            KeyError: no such incident in memory.
+        """
+        return self._words.resolve(incident_id, proof, now_ns, by)
+
+    def written_off(self, agent_id: str) -> bool:
+        """Say whether an operator said that the agent will not return."""
+        return agent_id in self._words.written_off
 
     def tick(self, now_ns: int) -> list[IncidentChange]:
         """Do what time alone decides; call it about once a second.
@@ -345,7 +352,7 @@ class UnitDiagnosis:
             changes += self._count(evidence, class_of(evidence), now_ns)
         for fault in self._ledger:
             self._stand_still(fault, now_ns)
-            changes += self._fallen_mute(fault, now_ns) + self._ledger.tell(fault, now_ns)
+            changes += self._words.fallen_mute(fault, now_ns) + self._ledger.tell(fault, now_ns)
             if fault.forgettable(now_ns):
                 self._unplaced.pop(fault.key, None)
                 self._ledger.forget(fault)
@@ -372,6 +379,7 @@ class UnitDiagnosis:
             generation = generation_of(incident, key) if key else None
             if key is None or generation is None or incident.state == incident_pb2.INCIDENT_STATE_MERGED:
                 continue
+            self._words.restore(incident, key.agent_id)
             fault = fault_of(incident, key, generation, self._config)
             known = self._ledger.get(key)
             if known is not None and known.generation > generation:

@@ -108,6 +108,12 @@ def _commands(facts: HealthFacts, _: int) -> list[pb.HealthCheck]:
     return _check("COMMANDS_FAILED", WARN, f"{_several(len(details), 'command')} failed within a day", details)
 
 
+def _diagnosis(facts: HealthFacts, _: int) -> list[pb.HealthCheck]:
+    details = facts.diagnosis_faults[::-1]
+    summary = f"diagnosis went on without {_several(len(details), 'record')} within a day; the collector's log says why"
+    return _check("DIAGNOSIS_FAULT", ERR, summary, details)
+
+
 def _store(facts: HealthFacts, _: int) -> list[pb.HealthCheck]:
     details = [facts.store_failure] if facts.store_failure else []
     return _check("STORE_FAILING", ERR, "the store takes no writes; agents keep what they have", details)
@@ -115,6 +121,7 @@ def _store(facts: HealthFacts, _: int) -> list[pb.HealthCheck]:
 
 _CHECKS: tuple[Callable[[HealthFacts, int], list[pb.HealthCheck]], ...] = (
     _store,
+    _diagnosis,
     _incidents,
     _quarantined,
     _silent,

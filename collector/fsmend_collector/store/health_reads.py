@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, func, select
 from fsmend_collector.commands import OPEN_STATES
 from fsmend_collector.store import queries
 from fsmend_collector.store.reads import agent_names
-from fsmend_collector.store.schema import agents, commands, devices, events, filesystems, gaps, incidents
+from fsmend_collector.store.schema import agents, audit, commands, devices, events, filesystems, gaps, incidents
 from fsmend_collector.store.views import OPEN_INCIDENTS, AgentName
 from fsmend_proto.v1 import command_pb2, event_pb2, record_pb2
 
@@ -52,6 +52,7 @@ class HealthFacts:
         incidents: rows of `incidents` that are open, worst first, at most 1,000.
         incidents_open: how many there are.
         failed_commands: rows of `commands` that ended badly within a day, at most 1,000.
+        diagnosis_faults: what diagnosis could not take within a day, newest first, at most 1,000.
         store_failure: why the writer cannot commit, empty when it can.
     """
 
@@ -61,6 +62,7 @@ class HealthFacts:
     failed_commands: list[Row[Any]] = field(default_factory=list)
     gaps: list[LostByHost] = field(default_factory=list)
     broken_sources: list[BrokenSource] = field(default_factory=list)
+    diagnosis_faults: list[str] = field(default_factory=list)
     filesystems: int = 0
     devices: int = 0
     commands_running: int = 0
@@ -118,6 +120,7 @@ def read_health_facts(connection: Connection, sources: SourceStates, now_ns: int
         failed_commands=list(connection.execute(failed.order_by(-commands.c.created_ns).limit(_LISTED))),
         gaps=_gaps(connection, now_ns - DAY_NS),
         broken_sources=sources.broken(connection, now_ns),
+        diagnosis_faults=_diagnosis_faults(connection, now_ns - DAY_NS),
         filesystems=_count(connection, filesystems, filesystems.c.present.is_(True)),
         devices=_count(connection, devices, devices.c.present.is_(True)),
         commands_running=_count(connection, commands, commands.c.state.in_(OPEN_STATES)),
@@ -138,6 +141,13 @@ def _gaps(connection: Connection, since_ns: int) -> list[LostByHost]:
         .order_by(agents.c.host_name)
     )
     return [LostByHost(row.host_name, row.gaps, row.lost or 0) for row in connection.execute(counted)]
+
+
+def _diagnosis_faults(connection: Connection, since_ns: int) -> list[str]:
+    # The audit has an index by object, and diagnosis is the object of nothing else.
+    chosen = select(audit).where(audit.c.object_kind == "diagnosis", audit.c.at_ns >= since_ns)
+    rows = connection.execute(chosen.order_by(audit.c.id.desc()).limit(_LISTED))
+    return [f"{row.object_id}: {row.detail}" for row in rows]
 
 
 def _events_since(connection: Connection, since_ns: int) -> int:
