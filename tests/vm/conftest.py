@@ -12,9 +12,25 @@ def _machines():
         pytest.skip(f"NOT RUN: {problem}")
 
 
+CALENDAR = """
+[calendar]
+look_seconds = 1
+
+[[calendar.rules]]
+labels = { calendar = "daily" }
+types = ["xfs"]
+interval_days = 1
+
+[[calendar.rules]]
+labels = { calendar = "often" }
+types = ["xfs"]
+interval_days = 0.0001
+"""
+
+
 @pytest.fixture(scope="session")
 def collector(tmp_path_factory, _machines):
-    made = Collector(tmp_path_factory.mktemp("collector"))
+    made = Collector(tmp_path_factory.mktemp("collector"), CALENDAR)
     yield made
     made.close()
 
@@ -24,8 +40,8 @@ def new_host(collector, tmp_path_factory):
     """A factory: `new_host(name) -> Host`, booted, enrolled, with its agent connected."""
     hosts = []
 
-    def make(name, data_bytes=400 * MIB):
-        host = Host(collector, tmp_path_factory.mktemp(name), name, data_bytes)
+    def make(name, data_bytes=400 * MIB, **labels):
+        host = Host(collector, tmp_path_factory.mktemp(name), name, data_bytes, **labels)
         hosts.append(host)
         return host.boot().enrol().start_agent()
 
@@ -38,6 +54,12 @@ def new_host(collector, tmp_path_factory):
 def host(new_host):
     """The host that tests share; each makes its own filesystem on the data disk."""
     return new_host("vm-shared")
+
+
+@pytest.fixture(scope="session")
+def watched_host(new_host):
+    """The host that the calendar checks: what is mounted on it for the first time is due at once."""
+    return new_host("vm-calendar", calendar="daily")
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ class Fault:
         damage: makes it in an unmounted filesystem; returns the inode that is broken, or None.
         scrub_type: what must be among the pieces that the collector orders to be mended.
         scope: where it must be reported.
-        touch: a shell script that meets it; empty: the kernel cannot notice, so a check of the whole is ordered.
+        touch: a shell script that meets it; empty: the kernel cannot notice, so the scheduled check must find it.
         without_rmapbt: it can be mended even on a filesystem without reverse mapping.
         unseen_without_rmapbt: without it the kernel has nothing to compare with.
     """
@@ -36,7 +36,7 @@ class Fault:
 
     @property
     def found_by(self):
-        return "touching it" if self.touch else "an ordered check"
+        return "touching it" if self.touch else "the scheduled check"
 
 
 def field(*commands):

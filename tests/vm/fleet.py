@@ -22,8 +22,10 @@ SOURCES = {"xfs_health_interval_seconds": 1, "btrfs_stats_interval_seconds": 1, 
 class Collector:
     """A collector that hosts in virtual machines can reach, and an operator who asks it."""
 
-    def __init__(self, directory, **settings):
+    def __init__(self, directory, calendar="", **settings):
         self.stage = Stage(directory, collector={"advertise": ["127.0.0.1", "localhost", OUTSIDE], **settings})
+        with self.stage.collector_config.open("a") as file:
+            file.write(calendar)
         self.stage.start_collector()
         self._client = Client(load_context(self.stage.contexts, None), 30.0)
 
@@ -73,6 +75,9 @@ class Collector:
 
         return wait_for(accepted, 60)
 
+    def cancel(self, command_id):
+        self._client.cancel_repair(query_pb2.CancelRepairRequest(command_id=command_id, reason="a test"))
+
     def command(self, command_id):
         request = query_pb2.ListRequest(kind=query_pb2.OBJECT_KIND_COMMAND, id=command_id, detail=True)
         request.filter.include_closed = True
@@ -92,9 +97,10 @@ def ended(view):
 class Host:
     """A machine with the agent of this checkout; its state survives a power cut on /dev/vda, /dev/vdb is for tests."""
 
-    def __init__(self, collector, directory, name, data_bytes=400 * MIB):
+    def __init__(self, collector, directory, name, data_bytes=400 * MIB, **labels):
         self.collector = collector
         self.name = name
+        self.labels = {"rack": "vm", **labels}
         directory.mkdir(parents=True, exist_ok=True)
         self.machine = Machine(directory, name, [])
         self.machine.add_disk(96 * MIB)
@@ -108,8 +114,9 @@ class Host:
         )
         return self
 
-    def enrol(self):
-        """Trade a token for a certificate, once."""
+    def configure(self, **labels):
+        """Write the agent's configuration; it holds from the agent's next start."""
+        self.labels |= labels
         stage = self.collector.stage
         agent = {
             "state_directory": AGENT,
@@ -120,11 +127,16 @@ class Host:
                 "enrol_addresses": [f"{OUTSIDE}:{stage.enrol_port}"],
             },
             "sources": {**SOURCES, "mount_points": [MOUNT]},
-            "labels": {"rack": "vm"},
+            "labels": self.labels,
         }
-        config = ("--config", str(stage.collector_config))
-        token = stage.run("fsmend-collector", "token", "create", *config).strip()
         self.write(f"{STATE}/agent.toml", toml(agent))
+        return self
+
+    def enrol(self):
+        """Trade a token for a certificate, once."""
+        stage = self.collector.stage
+        self.configure()
+        token = stage.run("fsmend-collector", "token", "create", "--config", str(stage.collector_config)).strip()
         self.write(f"{STATE}/token", token)
         self.machine.sh(f"{BIN}/fsmend-agent enrol --config {STATE}/agent.toml --token-file {STATE}/token")
         return self
@@ -140,6 +152,11 @@ class Host:
             90,
             lambda: self.machine.sh(f"tail -20 {STATE}/agent.log"),
         )
+        return self
+
+    def stop_agent(self):
+        """End the agent as a service manager does, and wait for it."""
+        self.machine.sh("kill $(cat /run/agent.pid); while kill -0 $(cat /run/agent.pid); do sleep 0.2; done")
         return self
 
     def write(self, path, content):

@@ -6,8 +6,9 @@ import time
 
 import pytest
 from vm.filesystem import Xfs
-from vm.fleet import Collector, Host, wait_for
+from vm.fleet import AGENT, Collector, Host, wait_for
 
+from fsmend_agent.journal import Journal, Step
 from fsmend_proto.v1 import command_pb2 as pb
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(7200)]
@@ -40,46 +41,68 @@ def running(collector, command_id):
     return view if view.state >= pb.COMMAND_STATE_RUNNING else None
 
 
-def one_round(collector, host, xfs, chance):
-    """Cut the power while a repair runs; return whether it was cut in its middle."""
+def journal_of(host, folder):
+    """Return what the host's disk has of commands, before an agent starts on it."""
+    path = folder / "journal"
+    path.write_text(host.sh(f"cat {AGENT}/journal"))
+    journal = Journal(path)
+    journal.close()
+    return journal
+
+
+def one_round(collector, host, xfs, chance, folder):
+    """Cut the power after a repair began; return the verdict of the check that follows, None when it had ended."""
     xfs.mount()
     command_id = wait_for(lambda: began(collector, xfs.uuid), 60, host.log_end)
     time.sleep(chance.uniform(0.0, 1.2))
     host.machine.cut_power()
     last = collector.command(command_id)
-    updates = len(last.history)
 
     host.boot()
     xfs.mount(exchange=False)
+    step = journal_of(host, folder).get(command_id).step
     host.start_agent()
     view = collector.end_of(command_id)
-    if view.state == pb.COMMAND_STATE_SUCCEEDED:
-        return False  # it had ended before the power did
+    if step >= Step.FINISHED:
+        assert view.state == pb.COMMAND_STATE_SUCCEEDED, view  # it had ended before the power did
+        return None
+    assert step == Step.STARTED
     assert view.state == pb.COMMAND_STATE_UNKNOWN, view
-    again = [one for one in view.history[updates:] if one.state == pb.COMMAND_STATE_RUNNING]
-    assert [one for one in again if one.clocks.boot_id != last.last_update.clocks.boot_id] == []
+    check_it_never_runs_again(view, last)
 
     check = collector.end_of(collector.order(xfs.uuid, scrub_xfs=pb.ScrubXfs()))
     assert check.state == pb.COMMAND_STATE_SUCCEEDED, check
-    assert collector.command(command_id).state == pb.COMMAND_STATE_UNKNOWN
-    if check.last_update.result.verdict != pb.VERDICT_CLEAN:
+    verdict = check.last_update.result.verdict
+    assert verdict in {pb.VERDICT_CLEAN, pb.VERDICT_NOT_HEALED}, check
+    if verdict != pb.VERDICT_CLEAN:
         mended = collector.end_of(collector.order(xfs.uuid, repair_xfs=pb.RepairXfs()))
         assert mended.last_update.result.verdict == pb.VERDICT_HEALED, mended
-    return True
+    check_it_never_runs_again(collector.command(command_id), last)
+    return verdict
 
 
-def test_power_cuts_in_mid_repair(alone):
+def check_it_never_runs_again(view, last):
+    """No step of the command is of another boot than the one in which it was cut, but the word that it is unknown."""
+    boot_id = last.last_update.clocks.boot_id
+    after = [one.state for one in view.history if one.clocks.boot_id != boot_id]
+    assert set(after) <= {pb.COMMAND_STATE_UNKNOWN}, view
+    assert view.state == pb.COMMAND_STATE_UNKNOWN, view
+
+
+def test_power_cuts_in_mid_repair(alone, tmp_path, report):
     collector, host = alone
     chance = random.Random(SEED)
     xfs = Xfs(host)
     xfs.make()
-    cut = 0
+    verdicts = []
     for _ in range(3 * ROUNDS):
         # Something to mend in every round; the free space of group 1 has at least two extents.
         xfs.set("agf 1", "addr cntroot", f"write -d recs[1].startblock {chance.choice((14, 15))}")
-        cut += one_round(collector, host, xfs, chance)
+        verdict = one_round(collector, host, xfs, chance, tmp_path)
         xfs.unmount()
-        assert xfs.problems() == "", f"seed {SEED}, after {cut} cuts"
-        if cut == ROUNDS:
+        assert xfs.problems() == "", f"seed {SEED}, after {len(verdicts)} cuts"
+        verdicts += [verdict] if verdict is not None else []
+        if len(verdicts) == ROUNDS:
             break
-    assert cut == ROUNDS, f"seed {SEED}"
+    assert len(verdicts) == ROUNDS, f"seed {SEED}"
+    report.add_power_cuts(ROUNDS, verdicts.count(pb.VERDICT_CLEAN))

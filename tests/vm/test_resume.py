@@ -1,0 +1,103 @@
+"""The scheduled check of a whole XFS goes on where it was cut short: cancelled, the agent restarted, the power cut."""
+
+import pytest
+from vm.filesystem import MOUNT, Xfs
+from vm.fleet import ended, wait_for
+
+from fsmend_proto.v1 import command_pb2 as pb
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
+FILES = 4000
+INODES = pb.XFS_SCRUB_STAGE_INODES
+
+
+@pytest.fixture
+def often(watched_host):
+    """The host, checked as often as the calendar can; daily again afterwards."""
+    watched_host.stop_agent().configure(calendar="often").start_agent()
+    yield watched_host
+    watched_host.stop_agent().configure(calendar="daily").start_agent()
+
+
+@pytest.fixture
+def xfs(often):
+    """A healthy filesystem with enough inodes for a check that can be cut short."""
+    made = Xfs(often)
+    made.make()
+    made.mount()
+    often.sh(f"mkdir {MOUNT}/many; cd {MOUNT}/many; seq {FILES} | xargs touch; sync -f .")
+    yield made
+    made.release()
+
+
+def place(position):
+    return position.stage, position.group, position.type, position.ino
+
+
+def checks(collector, uuid):
+    return collector.commands_of(uuid, "scrub_xfs")
+
+
+def next_check(collector, uuid, known, explain):
+    """Wait for the calendar's next command; return its id and where it is to begin."""
+    (new,) = wait_for(lambda: [one for one in checks(collector, uuid) if one.command.id not in known], 90, explain)
+    known.add(new.command.id)
+    assert new.command.ordered_by == "calendar"
+    return new.command.id, new.command.scrub_xfs.resume
+
+
+def among_inodes(collector, command_id, beyond):
+    """Wait until a check is among the inodes, beyond one of them; return the position that it last told."""
+
+    def far_enough():
+        view = collector.command(command_id)
+        assert not ended(view), view
+        position = view.last_update.progress.xfs_position
+        return position if position.stage == INODES and position.ino > beyond else None
+
+    return wait_for(far_enough, 90, lambda: str(collector.command(command_id)))
+
+
+def test_a_scheduled_check_goes_on_where_it_was_cut_short(often, collector, xfs):
+    known = set()
+
+    def explain():
+        return f"{checks(collector, xfs.uuid)}\n{often.log_end()}"
+
+    first, start = next_check(collector, xfs.uuid, known, explain)
+    assert place(start) == place(pb.XfsScrubPosition())
+    among_inodes(collector, first, 0)
+    collector.cancel(first)
+    view = collector.end_of(first)
+    assert view.state == pb.COMMAND_STATE_CANCELLED, view
+    cancelled_at = view.last_update.result.stopped_at
+    assert cancelled_at.stage == INODES
+
+    second, start = next_check(collector, xfs.uuid, known, explain)
+    assert place(start) == place(cancelled_at)
+    among_inodes(collector, second, start.ino)
+    often.stop_agent().start_agent()
+    view = collector.end_of(second)
+    assert view.state == pb.COMMAND_STATE_CANCELLED, view
+    stopped_at = view.last_update.result.stopped_at
+    assert place(stopped_at) > place(cancelled_at)
+
+    third, start = next_check(collector, xfs.uuid, known, explain)
+    assert place(start) == place(stopped_at)
+    among_inodes(collector, third, start.ino)
+    often.machine.cut_power()
+    told = collector.command(third).last_update.progress.xfs_position
+    often.boot()
+    xfs.mount()
+    often.start_agent()
+    assert collector.end_of(third).state == pb.COMMAND_STATE_UNKNOWN
+
+    fourth, start = next_check(collector, xfs.uuid, known, explain)
+    assert place(start) >= place(told) > place(stopped_at)
+    view = collector.end_of(fourth, 300)
+    assert view.state == pb.COMMAND_STATE_SUCCEEDED, view
+    assert view.last_update.result.verdict == pb.VERDICT_CLEAN, view
+    assert not view.last_update.result.HasField("stopped_at")
+
+    _fifth, start = next_check(collector, xfs.uuid, known, explain)
+    assert place(start) == place(pb.XfsScrubPosition())
