@@ -259,12 +259,12 @@ class UnitDiagnosis:
         watch.host_name, watch.connected, watch.since_ns = host_name or watch.host_name, connected, since_ns
         if not connected:
             return self._silent(agent_id, watch, now_ns)
-        self._words.written_off.discard(agent_id)
+        returned = self._words.returned(agent_id)
         fault = self._ledger.get(FaultKey(Family.SILENCE.value, agent_id, ""))
         if fault is None:
             return []
         fault.prove(Proof.CONNECTED, max(since_ns, fault.tally.latest_ns), "the agent is connected")
-        return self._ledger.tell(fault, now_ns)
+        return self._ledger.tell(fault, now_ns, "resolved" if returned else "")
 
     def retire_agent(self, agent_id: str, now_ns: int) -> list[IncidentChange]:
         """Take the word that a host has left the fleet as the proof that closes all its incidents."""
@@ -316,11 +316,7 @@ class UnitDiagnosis:
         return self._words.mute(incident_id, until_ns, now_ns, by)
 
     def resolve(self, incident_id: str, proof: str, now_ns: int, by: str) -> list[IncidentChange]:
-        """Take an operator's word as the proof that an incident is over; a newer error opens it again.
-
-        Raises:
-            KeyError: no such incident in memory.
-        """
+        """Take an operator's word as the proof that an incident is over; see Words."""
         return self._words.resolve(incident_id, proof, now_ns, by)
 
     def written_off(self, agent_id: str) -> bool:

@@ -13,6 +13,7 @@ from fsmend_collector.query.contexts import CollectorContext
 from fsmend_collector.query.errors import QueryError
 from fsmend_collector.query.refusals import explain
 from fsmend_proto.v1 import query_pb2 as pb
+from fsmend_proto.v1 import why_pb2
 from fsmend_proto.v1.query_pb2_grpc import QueryStub
 
 Request = TypeVar("Request")
@@ -68,6 +69,26 @@ class Client:
     def create_token(self, request: pb.CreateTokenRequest) -> pb.CreateTokenReply:
         """Make a join token."""
         return self._call(self._stub.CreateToken, request)
+
+    def why(self, request: why_pb2.ExplainIncidentRequest) -> why_pb2.Why:
+        """Return why an incident is one."""
+        return self._call(self._stub.ExplainIncident, request)
+
+    def same(self, request: why_pb2.FindSameRequest) -> why_pb2.Same:
+        """Return who shares something with a device."""
+        return self._call(self._stub.FindSame, request)
+
+    def mute(self, request: why_pb2.MuteIncidentRequest) -> why_pb2.IncidentWordReply:
+        """Mute an incident, or take its mute off."""
+        return self._call(self._stub.MuteIncident, request)
+
+    def resolve(self, request: why_pb2.ResolveIncidentRequest) -> why_pb2.IncidentWordReply:
+        """Resolve an incident by an operator's word."""
+        return self._call(self._stub.ResolveIncident, request)
+
+    def diagnose_again(self, request: why_pb2.DiagnoseAgainRequest) -> Iterator[why_pb2.DiagnoseAgainReply]:
+        """Yield progress, differences and the summary of a replay."""
+        return self._stream(self._stub.DiagnoseAgain, request)
 
     def follow_events(self, request: pb.FollowEventsRequest) -> Iterator[pb.FollowEventsReply]:
         """Yield what the collector commits, without end."""
