@@ -112,6 +112,8 @@ class Collector:
                 gate=self.gate,
                 join_token=self.join_token,
                 token_seconds=config.certificates.token_ttl_seconds,
+                diagnosis=config.diagnosis,
+                population=lambda: self.diagnose.population,
             )
         )
         return Servers(

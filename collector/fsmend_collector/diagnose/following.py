@@ -8,8 +8,10 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from fsmend_collector.ask.words import words_after
 from fsmend_collector.diagnose.census import Census, counted_of
 from fsmend_collector.diagnose.isolating import Isolation
+from fsmend_collector.diagnose.obeying import obey
 from fsmend_collector.diagnose.reading import (
     Learnt,
     Origin,
@@ -64,6 +66,7 @@ class Following:
         learnt, through = learnt_after(connection, self.cursor)
         changes = self.observe(connection, learnt)
         changes += self._guarded("commands", now_ns, lambda: self._note_commands(connection, now_ns))
+        changes += self._guarded("words", now_ns, lambda: self._hear(connection))
         changes += self._guarded("presence", now_ns, lambda: self._note_presence(connection, connected, now_ns))
         if time.monotonic() - self._ticked_seconds >= TICK_SECONDS:
             self._ticked_seconds = time.monotonic()
@@ -85,6 +88,14 @@ class Following:
         except Exception as error:  # supervisor: it is isolated and shown  # noqa: BLE001
             self.isolation.note(what, error, now_ns)
             return []
+
+    def _hear(self, connection: Connection) -> list[IncidentChange]:
+        """Obey what operators said of incidents."""
+        changes: list[IncidentChange] = []
+        for word in words_after(connection, self.pending.words_through):
+            self.pending.words_through = word.id
+            changes += obey(self.engine, word)
+        return changes
 
     def _retire(self, connection: Connection, now_ns: int) -> list[IncidentChange]:
         """Take revoked agents out of the population, and close their incidents."""
@@ -118,7 +129,7 @@ class Following:
 
     def written(self) -> None:
         """Take note that `pending` is in the store."""
-        self.pending = Conclusions(self.cursor)
+        self.pending = Conclusions(self.cursor, words_through=self.pending.words_through)
         self.pending.counted = self.census.unwritten = {}
         self.pending.journal = self.engine.scan.journal = Journal()
 

@@ -9,6 +9,7 @@ import time
 
 from sqlalchemy import Connection
 
+from fsmend_collector.ask.words import WORDS_THROUGH
 from fsmend_collector.diagnose.following import Following
 from fsmend_collector.diagnose.keeping import stored_rates, stored_sightings, stored_views
 from fsmend_collector.diagnose.reading import Learnt, uncounted_events
@@ -32,6 +33,7 @@ def rebuild(connection: Connection, following: Following, now_ns: int) -> None:
     began = time.monotonic()
     engine = following.engine
     following.cursor = following.pending.through = queries.meta_number(connection, DIAGNOSED_THROUGH)
+    following.pending.words_through = queries.meta_number(connection, WORDS_THROUGH)
     following.commands_ns = now_ns
     hosts = following.census.load(connection, following.cursor)
     incidents = stored_incidents(connection)

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from fsmend_collector.ask.words import WORDS_THROUGH
 from fsmend_collector.diagnose.census import write_counted
 from fsmend_collector.diagnose.isolating import Isolated, write_isolated
 from fsmend_collector.diagnose.keeping import forget_sightings, write_journal, write_rates
@@ -25,6 +26,7 @@ class Conclusions:
 
     Attributes:
         through: id through which diagnosis has read.
+        words_through: id in the audit through which operators' words are obeyed.
         counted: agent → what it counts for in the population; None: it has left the fleet.
         rates: what was learnt, when that is new.
         isolated: what diagnosis could not take.
@@ -32,6 +34,7 @@ class Conclusions:
     """
 
     through: int = 0
+    words_through: int = 0
     latest: dict[str, incident_pb2.Incident] = field(default_factory=dict)
     evidence: dict[str, dict[int, None]] = field(default_factory=dict)
     counted: dict[str, str | None] = field(default_factory=dict)
@@ -67,6 +70,7 @@ def write_conclusions(connection: Connection, conclusions: Conclusions) -> None:
     if conclusions.forget[0]:
         forget_sightings(connection, *conclusions.forget)
     counters.set_number(connection, DIAGNOSED_THROUGH, conclusions.through)
+    counters.set_number(connection, WORDS_THROUGH, conclusions.words_through)
 
 
 def _write_incident(connection: Connection, incident: incident_pb2.Incident) -> None:
