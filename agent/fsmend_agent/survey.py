@@ -22,7 +22,11 @@ TOOLS = {
 }
 """Programs that a source or an action makes use of, and what each is good for."""
 
-_TOOL_FOLDERS = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
+# xfsprogs keeps xfs_healer (7.0) in a folder of its own.
+_TOOL_FOLDERS = (
+    *("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin"),
+    *("/usr/libexec/xfsprogs", "/usr/lib/xfsprogs"),
+)
 
 # linux/capability.h
 _CAPABILITIES = {
