@@ -198,6 +198,21 @@ def agent_release(config_path: Path, agent_id: str) -> None:
     click.echo(f"agent {agent_id} is released" if done else f"agent {agent_id} is not in quarantine")
 
 
+@main.group()
+def repairs() -> None:
+    """Look after automatic repairs."""
+
+
+@repairs.command("release")
+@_config_option
+def repairs_release(config_path: Path) -> None:
+    """Let automatic repairs go on after too many new incidents stopped them."""
+    from fsmend_collector.diagnose.braking import release_repairs  # noqa: PLC0415  as above
+
+    done = _write(config_path, lambda connection: release_repairs(connection, _caller(), time.time_ns()))
+    click.echo("automatic repairs go on" if done else "automatic repairs were not stopped")
+
+
 def _caller() -> str:
     return f"operator:{getpass.getuser()}"
 

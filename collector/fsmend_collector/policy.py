@@ -55,12 +55,20 @@ class PolicyConfig:
         attempts: how often one action is tried for one incident; after that a person is asked.
         back_off_seconds: least time between two attempts of one action for one incident.
         time_to_live_seconds: a command that has not begun by then never runs.
+        repair_share_percent: of the fleet's hosts that may be under repair by the policy's commands at once; one at
+            least.
+        storm_incidents: so many new incidents within `storm_seconds`, not counting what a shared cause holds, stop
+            automatic repairs until a person releases them.
+        storm_seconds: see above.
     """
 
     mode: Mode = Mode.AUTOMATIC
     attempts: int = 3
     back_off_seconds: int = 3_600
     time_to_live_seconds: int = 900
+    repair_share_percent: int = 2
+    storm_incidents: int = 100
+    storm_seconds: int = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,7 @@ class PastCommand:
         ordered_ns: collector's wall clock.
         refusal: the agent's code when it was refused.
         verdict: of its result.
+        withdrawn: the policy itself took it back, because a shared cause holds it.
     """
 
     command_id: str
@@ -83,6 +92,7 @@ class PastCommand:
     ordered_ns: int
     refusal: command_pb2.RefusalCode.ValueType = command_pb2.REFUSAL_CODE_UNSPECIFIED
     verdict: command_pb2.Verdict.ValueType = command_pb2.VERDICT_UNSPECIFIED
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +241,8 @@ def propose(
             continue
         if not step.named(incident) and now_ns - incident.opened_ns < step.patience_seconds * _SECONDS_NS:
             return []
-        if past and now_ns - max(one.ordered_ns for one in past) < config.back_off_seconds * _SECONDS_NS:
+        waited_ns = now_ns - max((one.ordered_ns for one in past if not one.withdrawn), default=0)
+        if waited_ns < config.back_off_seconds * _SECONDS_NS:
             return []
         return [_proposed(step, incident, len(past), config, now_ns)]
     return []
@@ -275,8 +286,8 @@ def _done(step: Step, past: list[PastCommand]) -> bool:
 
 
 def _may_try(step: Step, past: list[PastCommand], config: PolicyConfig) -> bool:
-    """Say whether attempts are left; what expired before it reached the host was none."""
-    tried = sum(one.state != command_pb2.COMMAND_STATE_EXPIRED for one in past)
+    """Say whether attempts are left; what expired before it reached the host, or was taken back, was none."""
+    tried = sum(one.state != command_pb2.COMMAND_STATE_EXPIRED and not one.withdrawn for one in past)
     return tried < (step.attempts or config.attempts) and not any(_is_hopeless(one) for one in past)
 
 
@@ -347,6 +358,8 @@ def read_policy_config(raw: Mapping[str, object]) -> tuple[PolicyConfig, list[st
                 problems.append(f"policy.mode: must be one of {', '.join(names)}, not {value!r}")
         elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
             problems.append(f"policy.{key}: must be a whole number greater than zero, not {value!r}")
+        elif key.endswith("_percent") and value > 100:
+            problems.append(f"policy.{key}: must be at most 100, not {value}")
         else:
             config = replace(config, **{key: value})  # type: ignore[arg-type]
     return config, problems

@@ -15,6 +15,7 @@ from fsmend_collector.diagnose.ordering import OPEN, Ordering
 from fsmend_collector.diagnose.rebuilding import rebuild
 from fsmend_collector.diagnose.writing import write_conclusions
 from fsmend_collector.diagnosis.groups import Population, ScanSettings
+from fsmend_collector.diagnosis.groups.dimensions import FLEET_VALUE
 from fsmend_collector.dispatch import Dispatch
 from fsmend_collector.errors import StoreError
 from fsmend_collector.feed import Feed
@@ -39,7 +40,7 @@ class Diagnose:
         self._feed = feed
         self._presence = presence
         self._following = Following(config.diagnosis, ScanSettings())
-        self._ordering = Ordering(store, dispatch, config.policy)
+        self._ordering = Ordering(store, dispatch, config.policy, self._hosts)
         self._written_seconds = 0.0
         self._policy_seconds = 0.0
         self._written_through = 0
@@ -51,8 +52,12 @@ class Diagnose:
 
     @property
     def population(self) -> Population:
-        """Return what the group scan counts with."""
+        """Return what the group scan counts with; it changes while it is read."""
         return self._following.census.population
+
+    def _hosts(self) -> int:
+        sizes = self.population.sizes.get(("fleet", FLEET_VALUE))
+        return sizes[2] if sizes else 0
 
     async def restore(self) -> None:
         """Go on where the last process stopped: its incidents, and what the soft-error rates remember."""
@@ -61,7 +66,7 @@ class Diagnose:
 
     async def run(self) -> None:
         """Follow the store for ever."""
-        topics = self._feed.follow("records", "commands", "presence", at_least_every_seconds=TICK_SECONDS)
+        topics = self._feed.follow("records", "commands", "presence", "words", at_least_every_seconds=TICK_SECONDS)
         async for _ in topics:
             try:
                 await self._step()

@@ -1,21 +1,24 @@
 """From incidents to commands: ask the policy, queue what it proposes, note what it would have proposed."""
 
+import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy import Connection, or_, select
 
 from fsmend_collector.audit import audit
+from fsmend_collector.brakes import is_braked, within_share
 from fsmend_collector.commands import OPEN_STATES
+from fsmend_collector.diagnose.braking import held_commands, read_brakes, stop_repairs, storm_now
 from fsmend_collector.diagnose.reading import inventory_of
 from fsmend_collector.diagnose.writing import write_recommendation
 from fsmend_collector.dispatch import Dispatch
 from fsmend_collector.errors import CommandRefused, StoreError
-from fsmend_collector.policy import PastCommand, PolicyConfig, ProposedCommand, propose, recommend
+from fsmend_collector.policy import ANSWERS, PastCommand, PolicyConfig, ProposedCommand, propose, recommend
 from fsmend_collector.store.engine import Store
-from fsmend_collector.store.schema import agents, commands
+from fsmend_collector.store.schema import agents, commands, incidents
 from fsmend_collector.store.views import is_connected
 from fsmend_proto.v1 import command_pb2, incident_pb2
 
@@ -27,10 +30,12 @@ OPEN = (incident_pb2.INCIDENT_STATE_OPEN, incident_pb2.INCIDENT_STATE_REPAIRING)
 class Ordering:
     """Carry out what the policy says about incidents."""
 
-    def __init__(self, store: Store, dispatch: Dispatch, config: PolicyConfig) -> None:
+    def __init__(self, store: Store, dispatch: Dispatch, config: PolicyConfig, hosts: Callable[[], int]) -> None:
         self._store = store
         self._dispatch = dispatch
         self._config = config
+        self._hosts = hosts
+        self._one_at_a_time = asyncio.Lock()
         self._shadowed: set[tuple[str, str]] = set()
         self._advice: dict[str, str] = {}
 
@@ -42,19 +47,62 @@ class Ordering:
             self._advice.pop(incident.id, None)
 
     async def consider(self, incidents: Iterable[incident_pb2.Incident]) -> None:
-        """Queue what the policy proposes for the open ones among these incidents."""
-        for incident in incidents:
-            if incident.state not in OPEN:
+        """Queue what the policy proposes for the open ones among these incidents, the worst first."""
+        async with self._one_at_a_time:
+            await self._consider(incidents)
+
+    async def _consider(self, incidents: Iterable[incident_pb2.Incident]) -> None:
+        try:
+            await self._brake()
+            await self._withdraw()
+        except StoreError as error:
+            log.warning("no commands now: %s", error)
+            return
+        for incident in sorted(incidents, key=lambda one: (-one.severity, one.opened_ns, one.id)):
+            if incident.state not in OPEN or (incident.code, incident.unit.filesystem_type) not in ANSWERS:
                 continue
             try:
-                advice, proposals = await self._store.read(judge, incident, self._config, time.time_ns())
-                for proposed in proposals:
-                    await self._order(incident, proposed)
-                if advice != self._advice.get(incident.id, incident.recommendation):
-                    self._advice[incident.id] = advice
-                    await self._store.write(write_recommendation, incident.id, advice)
+                await self._consider_one(incident)
             except StoreError as error:
                 log.warning("no command for incident %s now: %s", incident.id, error)
+
+    async def _consider_one(self, incident: incident_pb2.Incident) -> None:
+        advice, proposals = await self._store.read(judge, incident, self._config, time.time_ns())
+        if any(is_braked(one.command.action_class) for one in proposals):
+            # One order after the other, each with a fresh look: so the share is never exceeded.
+            brakes = await self._store.read(read_brakes)
+            proposals = [one for one in proposals if not (brakes.stopped and is_braked(one.command.action_class))]
+            proposals = within_share(proposals, brakes.repairing, self._hosts(), self._config)
+        for proposed in proposals:
+            await self._order(incident, proposed)
+        if advice != self._advice.get(incident.id, incident.recommendation):
+            self._advice[incident.id] = advice
+            await self._store.write(write_recommendation, incident.id, advice)
+
+    async def _brake(self) -> None:
+        """Stop automatic repairs when incidents come in a storm."""
+        now_ns = time.time_ns()
+        count = await self._store.read(storm_now, self._config, now_ns)
+        if not count:
+            return
+        text = (
+            f"{count} new incidents within {self._config.storm_seconds} s: automatic repairs are stopped; look at "
+            "`fsmend get incidents`; on the collector's host `fsmend-collector repairs release` lets them go on"
+        )
+        log.error("%s", text)
+        for command_id in await self._store.write(stop_repairs, text, now_ns):
+            await self._cancel(command_id, "automatic repairs are stopped")
+
+    async def _withdraw(self) -> None:
+        """Take back the repairs of incidents that a shared cause has taken in."""
+        for command_id, cause in (await self._store.read(held_commands)).items():
+            await self._cancel(command_id, f"the shared cause {cause} holds it")
+
+    async def _cancel(self, command_id: str, reason: str) -> None:
+        try:
+            await self._dispatch.cancel(command_id, reason, "policy")
+        except CommandRefused as error:
+            log.info("the policy's command %s was not cancelled: %s", command_id, error)
 
     async def _order(self, incident: incident_pb2.Incident, proposed: ProposedCommand) -> None:
         action = proposed.command.WhichOneof("action") or ""
@@ -80,6 +128,9 @@ def judge(
     connection: Connection, incident: incident_pb2.Incident, config: PolicyConfig, now_ns: int
 ) -> tuple[str, list[ProposedCommand]]:
     """Ask the policy about one incident, with what the store knows: what a person should do, and what to order."""
+    state = connection.execute(select(incidents.c.state).where(incidents.c.id == incident.id)).scalar()
+    if state is not None and state not in OPEN:
+        return incident.recommendation, []  # a shared cause has taken it in meanwhile
     agent_id = incident.unit.agent_id
     past = past_commands(connection, incident.id, agent_id)
     inventory = inventory_of(connection, agent_id)
@@ -110,4 +161,5 @@ def _past(row: Any) -> PastCommand:
         ordered_ns=row.created_ns,
         refusal=last.refusal,
         verdict=last.result.verdict,
+        withdrawn=row.cancel_by == "policy" and row.state == command_pb2.COMMAND_STATE_CANCELLED,
     )

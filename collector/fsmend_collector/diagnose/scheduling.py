@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 
 from fsmend_collector.background import ORDERED_BY, CalendarConfig, Candidate, PastScrub, due, overdue
 from fsmend_collector.commands import OPEN_STATES
+from fsmend_collector.diagnose.braking import are_stopped
 from fsmend_collector.dispatch import Dispatch
 from fsmend_collector.errors import CommandRefused
 from fsmend_collector.fleet import Presence
@@ -43,6 +44,8 @@ class Background:
         now_ns = time.time_ns()
         for command_id in overdue(candidates, past, self._config, now_ns):
             await self._cancel(command_id)
+        if await self._store.read(are_stopped):
+            return  # a person is to look first
         for order in due(candidates, past, busy, self._config, now_ns):
             try:
                 await self._dispatch.create(order.command, order.agent_id, ORDERED_BY)

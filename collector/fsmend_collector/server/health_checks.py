@@ -114,6 +114,11 @@ def _diagnosis(facts: HealthFacts, _: int) -> list[pb.HealthCheck]:
     return _check("DIAGNOSIS_FAULT", ERR, summary, details)
 
 
+def _repairs(facts: HealthFacts, _: int) -> list[pb.HealthCheck]:
+    details = [facts.repairs_stopped] if facts.repairs_stopped else []
+    return _check("REPAIRS_STOPPED", ERR, "automatic repairs are stopped until a person releases them", details)
+
+
 def _store(facts: HealthFacts, _: int) -> list[pb.HealthCheck]:
     details = [facts.store_failure] if facts.store_failure else []
     return _check("STORE_FAILING", ERR, "the store takes no writes; agents keep what they have", details)
@@ -122,6 +127,7 @@ def _store(facts: HealthFacts, _: int) -> list[pb.HealthCheck]:
 _CHECKS: tuple[Callable[[HealthFacts, int], list[pb.HealthCheck]], ...] = (
     _store,
     _diagnosis,
+    _repairs,
     _incidents,
     _quarantined,
     _silent,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, func, select
 from fsmend_collector.commands import OPEN_STATES
 from fsmend_collector.store import queries
 from fsmend_collector.store.reads import agent_names
-from fsmend_collector.store.schema import agents, audit, commands, devices, events, filesystems, gaps, incidents
+from fsmend_collector.store.schema import agents, audit, commands, devices, events, filesystems, gaps, incidents, meta
 from fsmend_collector.store.views import OPEN_INCIDENTS, AgentName
 from fsmend_proto.v1 import command_pb2, event_pb2, record_pb2
 
@@ -53,6 +53,7 @@ class HealthFacts:
         incidents_open: how many there are.
         failed_commands: rows of `commands` that ended badly within a day, at most 1,000.
         diagnosis_faults: what diagnosis could not take within a day, newest first, at most 1,000.
+        repairs_stopped: why automatic repairs are stopped, empty when they are not.
         store_failure: why the writer cannot commit, empty when it can.
     """
 
@@ -63,6 +64,7 @@ class HealthFacts:
     gaps: list[LostByHost] = field(default_factory=list)
     broken_sources: list[BrokenSource] = field(default_factory=list)
     diagnosis_faults: list[str] = field(default_factory=list)
+    repairs_stopped: str = ""
     filesystems: int = 0
     devices: int = 0
     commands_running: int = 0
@@ -121,6 +123,7 @@ def read_health_facts(connection: Connection, sources: SourceStates, now_ns: int
         gaps=_gaps(connection, now_ns - DAY_NS),
         broken_sources=sources.broken(connection, now_ns),
         diagnosis_faults=_diagnosis_faults(connection, now_ns - DAY_NS),
+        repairs_stopped=_repairs_stopped(connection),
         filesystems=_count(connection, filesystems, filesystems.c.present.is_(True)),
         devices=_count(connection, devices, devices.c.present.is_(True)),
         commands_running=_count(connection, commands, commands.c.state.in_(OPEN_STATES)),
@@ -148,6 +151,11 @@ def _diagnosis_faults(connection: Connection, since_ns: int) -> list[str]:
     chosen = select(audit).where(audit.c.object_kind == "diagnosis", audit.c.at_ns >= since_ns)
     rows = connection.execute(chosen.order_by(audit.c.id.desc()).limit(_LISTED))
     return [f"{row.object_id}: {row.detail}" for row in rows]
+
+
+def _repairs_stopped(connection: Connection) -> str:
+    chosen = select(meta.c.value).where(meta.c.key == "repairs_stopped_ns", meta.c.number > 0)
+    return connection.execute(chosen).scalar() or ""
 
 
 def _events_since(connection: Connection, since_ns: int) -> int:

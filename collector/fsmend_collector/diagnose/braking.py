@@ -1,0 +1,97 @@
+"""The brakes over the store: who is under repair, whether repairs are stopped, and what a shared cause holds."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select, update
+
+from fsmend_collector.audit import audit
+from fsmend_collector.brakes import is_braked, is_storm
+from fsmend_collector.commands import OPEN_STATES, QUEUED
+from fsmend_collector.diagnosis.groups.codes import GROUP_CODES
+from fsmend_collector.policy import PolicyConfig
+from fsmend_collector.store import counters, queries
+from fsmend_collector.store.schema import commands, incidents, meta
+from fsmend_proto.v1 import command_pb2, incident_pb2
+
+STOPPED = "repairs_stopped_ns"
+RELEASED = "repairs_released_ns"
+ORDERED_BY = "policy"
+_SECOND_NS = 1_000_000_000
+_CLASSES = [one for one in command_pb2.ActionClass.values() if is_braked(one)]
+
+
+@dataclass(frozen=True, slots=True)
+class Brakes:
+    """How the brakes stand.
+
+    Attributes:
+        stopped: nobody released automatic repairs after a storm.
+        repairing: agents that have a braked command of the policy that is not over.
+    """
+
+    stopped: bool
+    repairing: frozenset[str]
+
+
+def read_brakes(connection: Connection) -> Brakes:
+    """Return how the brakes stand."""
+    mine = (commands.c.ordered_by == ORDERED_BY, commands.c.action_class.in_(_CLASSES))
+    busy = select(commands.c.agent_id).where(commands.c.state.in_(OPEN_STATES), *mine).distinct()
+    return Brakes(are_stopped(connection), frozenset(connection.execute(busy).scalars()))
+
+
+def are_stopped(connection: Connection) -> bool:
+    """Say whether automatic repairs are stopped."""
+    return queries.meta_number(connection, STOPPED) > 0
+
+
+def storm_now(connection: Connection, config: PolicyConfig, now_ns: int) -> int:
+    """Return how many incidents are new when they are too many and nothing is stopped yet, else 0."""
+    if are_stopped(connection):
+        return 0
+    since_ns = now_ns - config.storm_seconds * _SECOND_NS
+    alone = incidents.c.state != incident_pb2.INCIDENT_STATE_MERGED
+    chosen = select(incidents.c.opened_ns).where(
+        incidents.c.updated_ns >= since_ns, incidents.c.opened_ns >= since_ns, alone
+    )
+    opened = list(connection.execute(chosen).scalars())
+    released_ns = queries.meta_number(connection, RELEASED)
+    return len(opened) if is_storm(opened, released_ns, config, now_ns) else 0
+
+
+def stop_repairs(connection: Connection, text: str, now_ns: int) -> list[str]:
+    """Stop automatic repairs until a person releases them; return the policy's commands that nobody has sent yet."""
+    counters.set_number(connection, STOPPED, now_ns)
+    connection.execute(update(meta).where(meta.c.key == STOPPED).values(value=text))
+    audit(connection, now_ns, ORDERED_BY, "repairs.stopped", "repairs", "", text)
+    unsent = (commands.c.state == QUEUED, commands.c.ordered_by == ORDERED_BY, commands.c.action_class.in_(_CLASSES))
+    return list(connection.execute(select(commands.c.id).where(*unsent)).scalars())
+
+
+def release_repairs(connection: Connection, by: str, now_ns: int) -> bool:
+    """Let automatic repairs go on; false when they were not stopped."""
+    if not are_stopped(connection):
+        return False
+    counters.set_number(connection, STOPPED, 0)
+    counters.set_number(connection, RELEASED, now_ns)
+    audit(connection, now_ns, by, "repairs.released", "repairs", "")
+    return True
+
+
+def held_commands(connection: Connection) -> dict[str, str]:
+    """Return the policy's repairs that are not over although a shared cause holds their incident: id to that cause."""
+    shared = incidents.alias("shared")
+    chosen = (
+        select(commands.c.id, shared.c.id.label("cause"))
+        .join(incidents, incidents.c.id == commands.c.incident_id)
+        .join(shared, shared.c.id == incidents.c.merged_into)
+        .where(
+            commands.c.state.in_(OPEN_STATES),
+            commands.c.cancel_ns == 0,
+            commands.c.ordered_by == ORDERED_BY,
+            commands.c.action_class.in_(_CLASSES),
+            incidents.c.state == incident_pb2.INCIDENT_STATE_MERGED,
+            shared.c.code.in_(list(GROUP_CODES)),
+        )
+    )
+    return {row.id: row.cause for row in connection.execute(chosen)}

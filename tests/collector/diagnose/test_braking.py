@@ -1,0 +1,141 @@
+"""The brakes end to end: from events to what is ordered, held back and taken back."""
+
+from dataclasses import replace
+
+from click.testing import CliRunner
+from collector.diagnose.rack import Racks, corrupt, enrol_all, lost_disk, names, started
+from collector.rig import eventually, make_config
+from collector.test_kill import config_file
+from sqlalchemy import text
+
+from fsmend_collector.cli import main
+from fsmend_collector.policy import PolicyConfig
+from fsmend_collector.server.health_checks import assess
+from fsmend_collector.store.health_reads import SourceStates, read_health_facts
+from fsmend_proto.v1 import command_pb2, incident_pb2
+
+SCRUB = "SELECT * FROM commands WHERE action='scrub_btrfs'"
+MERGED = incident_pb2.INCIDENT_STATE_MERGED
+
+
+async def fleet_of(tmp_path, racks, hosts, **policy):
+    config = make_config(tmp_path)
+    config = replace(config, policy=replace(PolicyConfig(), **policy))
+    identities = enrol_all(config, names(racks, hosts))
+    rig = await started(config)
+    fleet = Racks(rig.collector.servers.link_port, identities)
+    await fleet.connect()
+    await fleet.introduce()
+    return rig, fleet
+
+
+async def finish_evidence(rig, fleet):
+    """Pretend that every host has collected evidence, so that the next step is a repair."""
+
+    def done(connection):
+        state = command_pb2.COMMAND_STATE_SUCCEEDED
+        connection.execute(text(f"UPDATE commands SET state={state}, finished_ns=1 WHERE action='collect_evidence'"))
+
+    await rig.collector.store.write(done)
+
+
+async def consider(rig):
+    """Let the policy look at everything at once, and not only every 15 seconds."""
+    diagnose = rig.collector.diagnose
+    await diagnose._ordering.consider(diagnose._following.engine.incidents())
+
+
+async def ready_to_repair(rig, fleet, hosts):
+    """Make one filesystem of each host corrupt, and wait until only the repair is left to order."""
+    for name in hosts:
+        await fleet.send(name, lambda at, name=name: corrupt(at, name, 0))
+    await eventually(lambda: enough(rig, "SELECT id FROM incidents WHERE code='FS_DATA_CORRUPTION'", len(hosts)))
+    await eventually(lambda: enough(rig, "SELECT id FROM commands WHERE action='collect_evidence'", len(hosts)))
+    await finish_evidence(rig, fleet)
+
+    for fault in rig.collector.diagnose._following.engine.units._ledger:
+        fault.opened_ns = 1  # the patience for a name of the device is over
+
+
+async def enough(rig, sql, count):
+    rows = await rig.rows(sql)
+    return rows if len(rows) >= count else None
+
+
+async def test_no_more_hosts_than_the_share_are_under_repair_and_the_next_follows_when_one_is_done(tmp_path):
+    rig, fleet = await fleet_of(tmp_path, 3, 2, repair_share_percent=34)
+    try:
+        # Of different racks, so that nothing is shared.
+        await ready_to_repair(rig, fleet, ["h-0-00", "h-1-00", "h-2-00"])
+        for _ in range(3):
+            await consider(rig)
+        rows = await rig.rows(SCRUB)
+        assert len({row.agent_id for row in rows}) == 2
+        await rig.collector.dispatch.cancel(rows[0].id, "enough", "operator:test")
+        state = command_pb2.COMMAND_STATE_FAILED
+
+        def end(connection):
+            connection.execute(
+                text(f"UPDATE commands SET state={state}, finished_ns=1 WHERE id=:id"), {"id": rows[0].id}
+            )
+
+        await rig.collector.store.write(end)
+        await consider(rig)
+        rows = await rig.rows(SCRUB)
+        assert len({row.agent_id for row in rows}) == 3
+    finally:
+        await fleet.close()
+        await rig.stop()
+
+
+async def test_a_shared_cause_takes_back_what_was_ordered_for_its_members_and_orders_nothing_for_them(tmp_path):
+    rig, fleet = await fleet_of(tmp_path, 4, 6, repair_share_percent=100)
+    try:
+        hosts = [f"h-1-0{place}" for place in range(4)]
+        await ready_to_repair(rig, fleet, hosts[:1])
+        await consider(rig)
+        (order,) = await rig.rows(SCRUB)
+        for name in hosts:
+            await fleet.send(
+                name, lambda at, name=name: lost_disk(at, name, 0), lambda at, name=name: corrupt(at, name, 1)
+            )
+
+        async def held():
+            rows = await rig.rows("SELECT * FROM incidents WHERE code='FS_DATA_CORRUPTION'")
+            return rows if len(rows) >= 4 and all(row.state == MERGED for row in rows) else None
+
+        await eventually(held)
+        (cause,) = await rig.rows("SELECT id FROM incidents WHERE code='RACK_FAULT'")
+
+        async def taken_back():
+            return await rig.rows(f"{SCRUB} AND cancel_ns > 0 AND cancel_by='policy'")
+
+        (row,) = await eventually(taken_back)
+        assert (row.id, row.cancel_reason) == (order.id, f"the shared cause {cause.id} holds it")
+        await finish_evidence(rig, fleet)
+        for fault in rig.collector.diagnose._following.engine.units._ledger:
+            fault.opened_ns = 1
+        await consider(rig)
+        assert len(await rig.rows(SCRUB)) == 1
+    finally:
+        await fleet.close()
+        await rig.stop()
+
+
+async def test_a_storm_stops_repairs_until_a_person_releases_them(tmp_path):
+    rig, fleet = await fleet_of(tmp_path, 3, 2, storm_incidents=3, repair_share_percent=100)
+    try:
+        await ready_to_repair(rig, fleet, ["h-0-00", "h-1-00", "h-2-00"])
+        await consider(rig)
+        assert await rig.rows(SCRUB) == []
+        facts = await rig.collector.store.read(read_health_facts, SourceStates(), 1)
+        (check,) = [one for one in assess(facts, 1).checks if one.code == "REPAIRS_STOPPED"]
+        assert "fsmend-collector repairs release" in check.details[0]
+        path = config_file(tmp_path, rig.config)
+        for said in ("automatic repairs go on", "automatic repairs were not stopped"):
+            assert said in CliRunner().invoke(main, ["repairs", "release", "--config", str(path)]).output
+        await consider(rig)
+        assert len(await rig.rows(SCRUB)) == 3
+    finally:
+        await fleet.close()
+        await rig.stop()
