@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, replace
 
-from fsmend_collector.xfs_items import items_of
+from fsmend_collector.xfs_items import is_more_than_named, items_of
 from fsmend_proto.v1 import command_pb2, incident_pb2, inventory_pb2
 
 _SECONDS_NS = 1_000_000_000
@@ -172,7 +172,7 @@ def _names_btrfs_devices(incident: incident_pb2.Incident) -> bool:
 
 
 def _names_xfs_parts(incident: incident_pb2.Incident) -> bool:
-    return bool(items_of(incident.places))
+    return bool(items_of(incident.places)) or is_more_than_named(incident.places)
 
 
 _EVIDENCE = Step("collect_evidence", command_pb2.ACTION_CLASS_OBSERVE, _collect, attempts=1)

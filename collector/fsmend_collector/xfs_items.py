@@ -3,7 +3,7 @@
 The agent has the same table for its own use; the two sides never import each other, and a test compares them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from fsmend_proto.v1 import command_pb2, event_pb2, incident_pb2
 
@@ -27,19 +27,33 @@ WHOLE_INODE = (11, 12, 13, 15, 16, 17, 18)
 """For an inode that was reported without its mask: one that does not load tells none."""
 
 ITEMS_LIMIT = 256
+PLACES_LIMIT = 64
+"""An incident lists so many places, the sick ones first."""
 
 
-def items_of(places: Iterable[incident_pb2.Place]) -> list[command_pb2.XfsScrubItem]:
-    """Return the pieces to mend for an incident's places, each once; none when no place says what is sick."""
+def is_more_than_named(places: Sequence[incident_pb2.Place]) -> bool:
+    """Say whether more is sick than can be named: then pieces would mend a part, and the whole is to be taken."""
+    return (len(places) >= PLACES_LIMIT and bool(places[-1].xfs_sick)) or len(_items(places)) > ITEMS_LIMIT
+
+
+def items_of(places: Sequence[incident_pb2.Place]) -> list[command_pb2.XfsScrubItem]:
+    """Return the pieces to mend for an incident's places, each once.
+
+    None when no place says what is sick, and when more is sick than can be named: the whole filesystem.
+    """
+    return [] if is_more_than_named(places) else _items(places)
+
+
+def _items(places: Iterable[incident_pb2.Place]) -> list[command_pb2.XfsScrubItem]:
+    """Return a piece for each bit that is set at a place."""
     found: dict[tuple[int, int, int, int], None] = {}
     for place in places:
         for scrub_type in _types(place):
             for agno, ino, generation in _where(place, scrub_type):
                 found[scrub_type, agno, ino, generation] = None
-    rows = list(found)[:ITEMS_LIMIT]
     return [
         command_pb2.XfsScrubItem(type=scrub_type, agno=agno, ino=ino, generation=generation)
-        for scrub_type, agno, ino, generation in rows
+        for scrub_type, agno, ino, generation in found
     ]
 
 

@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsmend_agent.kernel.xfs_health import HEALTH_BITS, HealthDomain, MetaPath, ScrubType
-from fsmend_collector.xfs_items import ITEMS_LIMIT, METAPATH, SCRUB_TYPES, items_of
+from fsmend_collector.diagnosis.places import PLACES_LISTED
+from fsmend_collector.xfs_items import (
+    ITEMS_LIMIT,
+    METAPATH,
+    PLACES_LIMIT,
+    SCRUB_TYPES,
+    is_more_than_named,
+    items_of,
+)
 from fsmend_proto.v1 import event_pb2
 from fsmend_proto.v1.incident_pb2 import Place
 
@@ -50,6 +58,23 @@ def test_a_metadata_path_asks_for_every_path():
 
 def test_places_without_a_part_name_nothing():
     assert rows(Place(function="xfs_dinode_verify", line=3)) == []
+
+
+@pytest.mark.parametrize(("count", "is_more"), [(PLACES_LIMIT - 1, False), (PLACES_LIMIT, True)])
+def test_when_more_is_sick_than_an_incident_lists_the_whole_is_taken(count, is_more):
+    places = [Place(xfs_scope=event_pb2.XFS_SCOPE_AG, xfs_number=number, xfs_sick=1) for number in range(count)]
+    assert is_more_than_named(places) is is_more
+    assert bool(items_of(places)) is not is_more
+
+
+def test_more_pieces_than_a_command_takes_are_the_whole():
+    places = [Place(ino=number, xfs_scope=event_pb2.XFS_SCOPE_INODE, xfs_sick=0x7F) for number in range(1, 60)]
+    assert is_more_than_named(places)
+    assert items_of(places) == []
+
+
+def test_the_limit_is_what_an_incident_lists():
+    assert PLACES_LIMIT == PLACES_LISTED
 
 
 @given(
