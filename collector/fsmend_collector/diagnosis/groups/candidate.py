@@ -2,8 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from fsmend_collector.diagnosis.groups.dimensions import Dimension, dimension
 from fsmend_collector.diagnosis.groups.marks import Mark
@@ -12,6 +13,13 @@ from fsmend_collector.diagnosis.groups.tails import log_likelihood_ratio
 from fsmend_collector.diagnosis.groups.views import Group
 
 _LEAST_SPAN_HOURS = 300 / 3_600
+_unit_of = attrgetter("unit")
+_host_of = attrgetter("agent_id")
+_identity_of = attrgetter("identity")
+
+
+def _unknown(_agent_id: str) -> int:
+    return 0
 
 
 @dataclass(slots=True, eq=False)
@@ -27,7 +35,7 @@ class Candidate:
         base_per_hour: of one unit of the fleet: causes compare on the same ground.
         shape: of the gamma behind it.
         penalty: nats that any cause of its dimension must earn.
-        here: host → units of the group on it.
+        here: host → units of the group on it; 0: unknown.
     """
 
     group: Group
@@ -43,12 +51,20 @@ class Candidate:
     base_per_hour: float
     shape: float
     penalty: float
-    here: dict[str, int] = field(default_factory=dict)
+    here: Callable[[str], int] = _unknown
+    row: Dimension = field(init=False)
+    order: tuple[int, str, str, int, int] = field(init=False)
+    _whole: float | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        """Look its dimension up, and make the key that breaks ties the same way in every process."""
+        self.row = dimension(self.group[0])
+        self.order = (self.row.rank, *self.group, self.seconds, self.start_ns)
 
     @property
     def dimension(self) -> Dimension:
         """Return the row of its dimension."""
-        return dimension(self.group[0])
+        return self.row
 
     @property
     def span_hours(self) -> float:
@@ -56,48 +72,40 @@ class Candidate:
         return max((self.end_ns - self.start_ns) / HOUR_NS, _LEAST_SPAN_HOURS)
 
     @property
-    def order(self) -> tuple[int, str, str, int, int]:
-        """Break ties the same way in every process."""
-        return (self.dimension.rank, *self.group, self.seconds, self.start_ns)
+    def chance(self) -> float:
+        """Return the probability that one unit fails in the interval when nothing is shared."""
+        return -math.expm1(-self.base_per_hour * self.span_hours)
+
+    @property
+    def whole(self) -> float:
+        """Return the score by all of its marks; taken once."""
+        if self._whole is None:
+            self._whole = self.score(self.marks)
+        return self._whole
 
     def score(self, marks: Collection[Mark]) -> float:
-        """Return the penalised log likelihood ratio of the group being at fault, by these of its marks.
-
-        Where the group spans hosts it is counted in hosts. How many units fail on a host that fails is a second
-        question, with the same answer for every cause that spans the host; so it is added, and causes of all
-        dimensions compare on the same evidence.
-        """
-        chance = -math.expm1(-self.base_per_hour * self.span_hours)
-        if self.dimension.local:
-            return log_likelihood_ratio(len(_units(marks)), max(self.units, 1), chance) - self.penalty
-        per_host = Counter(agent_id for agent_id, _ in _units(marks))
-        mean = self.units / max(self.hosts, 1)
-        host_chance = -math.expm1(-self.base_per_hour * self.span_hours * mean)
-        # Summed exactly, so that the order of sets does not show in the last digit.
-        gains = [log_likelihood_ratio(len(per_host), self.hosts, host_chance), -self.penalty]
-        for agent_id, failed in per_host.items():
-            if failed > 1:
-                here = max(self.here.get(agent_id, failed), failed)
-                gains += [log_likelihood_ratio(failed, here, chance), -log_likelihood_ratio(1, here, chance)]
-        return math.fsum(gains)
+        """Return the penalised log likelihood ratio of the group being at fault, by these of its marks; see Tally."""
+        return Tally(self, marks).score()
 
     def alone(self, agent_id: str, failed: int) -> float:
         """Return the log likelihood ratio of one host failing for a reason of its own."""
-        chance = -math.expm1(-self.base_per_hour * self.span_hours)
-        return log_likelihood_ratio(failed, max(self.here.get(agent_id, failed), failed), chance)
+        return log_likelihood_ratio(failed, max(self.here(agent_id), failed), self.chance)
 
     def stands(self, marks: Collection[Mark]) -> bool:
         """Say whether these of its marks alone are still too many."""
+        if len(marks) < self.least:
+            return False
         if not self.seconds:
-            return self.score(marks) > 0 and distinct(marks, wide=not self.dimension.local) >= self.least
+            return distinct(marks, wide=not self.row.local) >= self.least and self.score(marks) > 0
         length_ns = self.seconds * 1_000_000_000
-        ordered = sorted(marks, key=lambda mark: mark.identity)
+        counted = _unit_of if self.row.local else _host_of
+        ordered = sorted(marks, key=_identity_of)
         seen: Counter[object] = Counter()
         start = 0
         for mark in ordered:
-            seen[_counted(mark, self.dimension.local)] += 1
+            seen[counted(mark)] += 1
             while ordered[start].time_ns < mark.time_ns - length_ns:
-                old = _counted(ordered[start], self.dimension.local)
+                old = counted(ordered[start])
                 seen[old] -= 1
                 if not seen[old]:
                     del seen[old]
@@ -107,14 +115,69 @@ class Candidate:
         return False
 
 
+class Tally:
+    """How many units fail on how many hosts, by some marks of a candidate; marks can be taken off one by one.
+
+    Where the group spans hosts it is counted in hosts. How many units fail on a host that fails is a second question,
+    with the same answer for every cause that spans the host; so it is added, and causes of all dimensions compare on
+    the same evidence.
+    """
+
+    __slots__ = ("_by_host", "_chance", "_many", "_of", "_repeated", "_units")
+
+    def __init__(self, candidate: Candidate, marks: Collection[Mark]) -> None:
+        self._of = candidate
+        self._chance = candidate.chance
+        units = Counter(map(_unit_of, marks))
+        self._repeated = units if len(units) < len(marks) else None  # a unit that failed, was well, and failed again
+        self._units = len(units)
+        self._by_host: Counter[str] = Counter()
+        self._many: Counter[tuple[int, int]] = Counter()  # (failed, here) → hosts, where more than one failed
+        if not candidate.row.local:
+            self._by_host.update(agent_id for agent_id, _ in units)
+            for agent_id, failed in self._by_host.items():
+                if failed > 1:
+                    self._many[failed, candidate.here(agent_id)] += 1
+
+    def remove(self, marks: Iterable[Mark]) -> None:
+        """Take marks off that it was made of."""
+        for mark in marks:
+            if self._repeated is not None:
+                self._repeated[mark.unit] -= 1
+                if self._repeated[mark.unit]:
+                    continue
+            self._units -= 1
+            if not self._of.row.local:
+                self._remove_unit(mark.agent_id)
+
+    def _remove_unit(self, agent_id: str) -> None:
+        failed = self._by_host[agent_id]
+        if failed == 1:
+            del self._by_host[agent_id]
+            return
+        self._by_host[agent_id] = failed - 1
+        here = self._of.here(agent_id)
+        self._many[failed, here] -= 1
+        if failed > 2:
+            self._many[failed - 1, here] += 1
+
+    def score(self) -> float:
+        """Return the penalised log likelihood ratio."""
+        one, chance = self._of, self._chance
+        if one.row.local:
+            return log_likelihood_ratio(self._units, max(one.units, 1), chance) - one.penalty
+        mean = one.units / max(one.hosts, 1)
+        host_chance = -math.expm1(-one.base_per_hour * one.span_hours * mean)
+        # Summed exactly, so that the order of sets does not show in the last digit.
+        gains = [log_likelihood_ratio(len(self._by_host), one.hosts, host_chance), -one.penalty]
+        for (failed, here), hosts in self._many.items():
+            if hosts:
+                size = max(here, failed)
+                gain = log_likelihood_ratio(failed, size, chance) - log_likelihood_ratio(1, size, chance)
+                gains.append(hosts * gain)
+        return math.fsum(gains)
+
+
 def distinct(marks: Iterable[Mark], *, wide: bool) -> int:
     """Count the hosts, or the units, that marks are of."""
-    return len({mark.key[2] for mark in marks} if wide else {mark.key[1:] for mark in marks})
-
-
-def _counted(mark: Mark, local: bool) -> object:
-    return mark.key[1:] if local else mark.agent_id
-
-
-def _units(marks: Iterable[Mark]) -> set[tuple[str, str]]:
-    return {(mark.key[2], mark.key[3]) for mark in marks}
+    return len(set(map(_host_of, marks))) if wide else len({mark.key[1:] for mark in marks})

@@ -4,13 +4,13 @@ A large group may score high only because it holds several small causes. So the 
 explanation by finer groups inside it, each of which must earn its own penalty; the higher total wins.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fsmend_collector.diagnosis.groups.candidate import Candidate, distinct
-from fsmend_collector.diagnosis.groups.dimensions import LABEL_DIMENSIONS, parent_value
+from fsmend_collector.diagnosis.groups.candidate import Candidate
+from fsmend_collector.diagnosis.groups.dimensions import LABEL_DIMENSIONS
 from fsmend_collector.diagnosis.groups.marks import Mark
-from fsmend_collector.diagnosis.groups.tails import hypergeometric_sf
+from fsmend_collector.diagnosis.groups.peel import Peel, Standing, Within
 from fsmend_collector.diagnosis.groups.views import Group
 
 _FINER_TRIED = 60
@@ -20,14 +20,10 @@ _DEPTH = 2
 _INSIDE = 0.9
 _SUSPECT_COVERS = 0.5
 _SUSPECTS_KEPT = 8
-SIBLINGS_P = 1e-3
 _PLACE_FAILS = 0.2
 _STRAYS = 0.34
 _STRAYS_LEAST = 2
 _LABEL_WRONG_NATS = 5.0
-
-Within = Callable[[str, Group, int, int], tuple[frozenset[Mark], int]]
-"""Aspect, group, from, to → its marks, and how many hosts it has."""
 
 
 @dataclass(slots=True)
@@ -46,84 +42,59 @@ class Explanation:
     marks: frozenset[Mark]
     score: float
     suspects: list[tuple[Group, float]] = field(default_factory=list)
-    rivals: dict[Group, tuple[Candidate, frozenset[Mark]]] = field(default_factory=dict)
+    rivals: Mapping[Group, tuple[Candidate, frozenset[Mark]]] = field(default_factory=dict)
     around: list[tuple[Group, int, int]] = field(default_factory=list)
 
 
 def explain(candidates: list[Candidate], within: Within) -> list[Explanation]:
     """Return the shared causes of candidates that have marks in common, best first."""
-    alive = frozenset().union(*(one.marks for one in candidates))
-    return _peel(sorted(candidates, key=lambda one: one.order), alive, within, 0)
-
-
-def _peel(candidates: list[Candidate], alive: frozenset[Mark], within: Within, depth: int) -> list[Explanation]:
+    peel = Peel(candidates, within)
     found: list[Explanation] = []
-    scored = [(one.score(one.marks & alive), one) for one in candidates]
-    while scored:
-        scored.sort(key=lambda row: (-row[0], row[1].order))
-        best = _first_that_stands(scored, alive, within)
-        if best is None:
-            return found
-        taken = _finer(scored, best, alive, within, depth)
+    while (taken := _next(peel, within, 0)) is not None:
         for one in taken:
-            one.suspects = _suspects(scored, one, alive)
-            one.around = _siblings(one.candidate, one.marks, alive, within)
+            _suspect(peel, one)
+            one.around = peel.siblings(one.candidate, one.marks)
         found += taken
-        gone = frozenset().union(*(one.marks for one in taken))
-        alive -= gone
-        scored = _again(scored, gone, alive)
+        peel.take(frozenset().union(*(one.marks for one in taken)))
     return found
 
 
-def _again(
-    scored: list[tuple[float, Candidate]], gone: frozenset[Mark], alive: frozenset[Mark]
-) -> list[tuple[float, Candidate]]:
-    """Score again what lost marks."""
-    kept = []
-    for score, one in scored:
-        if one.marks.isdisjoint(gone):
-            kept.append((score, one))
-        elif len(rest := one.marks & alive) >= one.least:
-            kept.append((one.score(rest), one))
-    return kept
-
-
-def _first_that_stands(
-    scored: list[tuple[float, Candidate]], alive: frozenset[Mark], within: Within
-) -> Explanation | None:
-    for score, one in scored:
-        if score <= 0:
-            return None
-        marks = one.marks & alive
-        if one.stands(marks) and _differs_from_siblings(one, marks, alive, within):
-            return Explanation(one, marks, score)
-    return None
-
-
-def _finer(
-    scored: list[tuple[float, Candidate]], best: Explanation, alive: frozenset[Mark], within: Within, depth: int
-) -> list[Explanation]:
-    """Return the best cause, or the finer ones inside it that explain more together."""
-    if depth >= _DEPTH:
+def _next(peel: Peel, within: Within, depth: int) -> list[Explanation] | None:
+    """Return the best cause, or the finer ones inside it that explain more together; None: nothing is left."""
+    standing = peel.best()
+    if standing is None:
+        return None
+    best = Explanation(standing.candidate, standing.marks(), standing.score())
+    finer = _finer(peel, best) if depth < _DEPTH else []
+    if sum(one.score() for one in finer) <= best.score:  # each at most as good as it is alone
         return [best]
-    finer: list[tuple[float, Candidate]] = []
-    for score, one in scored:
-        if score <= 0:
-            break
-        if one.units >= best.candidate.units or one.group == best.candidate.group:
-            continue
-        marks = one.marks & alive
-        if marks and len(marks & best.marks) >= _INSIDE * len(marks):
-            finer.append((score, one))
-            if len(finer) >= (_FINER_TRIED if len(best.marks) < _STORM else _FINER_TRIED_IN_STORMS):
-                break
-    if sum(score for score, _ in finer) <= best.score:  # each at most as good as it is alone
-        return [best]
-    parts = _peel([one for _, one in finer], best.marks, within, depth + 1)
+    parts = _parts(finer, best, within, depth + 1)
     if sum(one.score for one in parts) > best.score:
         return parts
     strayed = _with_strays(best, parts)
     return [strayed] if strayed is not None and strayed.score > best.score else [best]
+
+
+def _parts(finer: list[Standing], best: Explanation, within: Within, depth: int) -> list[Explanation]:
+    """Explain what one cause explains by the finer ones inside it."""
+    peel = Peel((one.candidate for one in finer), within, best.marks)
+    found: list[Explanation] = []
+    while (taken := _next(peel, within, depth)) is not None:
+        found += taken
+        peel.take(frozenset().union(*(one.marks for one in taken)))
+    return found
+
+
+def _finer(peel: Peel, best: Explanation) -> list[Standing]:
+    """Return the best of the smaller groups that lie inside a cause, by score."""
+    whole = best.candidate
+    inside = [
+        one
+        for one, count in peel.overlapping(best.marks).items()
+        if one.candidate.units < whole.units and one.candidate.group != whole.group and count >= _INSIDE * one.count
+    ]
+    rows = sorted((one for one in inside if one.score() > 0), key=Standing.row)
+    return rows[: _FINER_TRIED if len(best.marks) < _STORM else _FINER_TRIED_IN_STORMS]
 
 
 def _with_strays(best: Explanation, parts: list[Explanation]) -> Explanation | None:
@@ -143,42 +114,20 @@ def _with_strays(best: Explanation, parts: list[Explanation]) -> Explanation | N
         return None
     score = lead.score
     for agent_id in sorted(outside):
-        own = [mark for mark in strays if mark.agent_id == agent_id]
-        score += best.candidate.alone(agent_id, len({mark.key[3] for mark in own})) - _LABEL_WRONG_NATS
+        own = {mark.key[3] for mark in strays if mark.agent_id == agent_id}
+        score += best.candidate.alone(agent_id, len(own)) - _LABEL_WRONG_NATS
     return Explanation(lead.candidate, lead.marks | strays, score)
 
 
-def _differs_from_siblings(one: Candidate, marks: frozenset[Mark], alive: frozenset[Mark], within: Within) -> bool:
-    """Test a group exactly against the rest of each group that it lies in."""
-    mine = distinct(marks, wide=True)
-    rows = _siblings(one, marks, alive, within)
-    return all(hypergeometric_sf(mine, hosts, one.hosts, failed) <= SIBLINGS_P for _, hosts, failed in rows)
-
-
-def _siblings(
-    one: Candidate, marks: frozenset[Mark], alive: frozenset[Mark], within: Within
-) -> list[tuple[Group, int, int]]:
-    """Return the groups that a group lies in, with their hosts and those of them that fail."""
-    rows = []
-    for parent in one.dimension.parents:
-        group = (parent, parent_value(one.group[1], parent))
-        all_marks, hosts = within(one.aspect, group, one.start_ns, one.end_ns)
-        failed = max(distinct(all_marks & alive, wide=True), distinct(marks, wide=True))
-        rows.append((group, max(hosts, failed, one.hosts), failed))
-    return rows
-
-
-def _suspects(
-    scored: list[tuple[float, Candidate]], chosen: Explanation, alive: frozenset[Mark]
-) -> list[tuple[Group, float]]:
-    """Return the other groups that explain most of the same marks, by their best score."""
-    best: dict[Group, tuple[float, Candidate]] = {}
-    for score, one in scored:
-        covers = len(one.marks & chosen.marks)
-        if one.group == chosen.candidate.group or covers < _SUSPECT_COVERS * len(chosen.marks) or not covers:
+def _suspect(peel: Peel, chosen: Explanation) -> None:
+    """Note the other groups that explain most of the same marks, by their best score."""
+    best: dict[Group, Standing] = {}
+    for one, count in peel.overlapping(chosen.marks).items():
+        group = one.candidate.group
+        if group == chosen.candidate.group or count < _SUSPECT_COVERS * len(chosen.marks):
             continue
-        if one.group not in best or score > best[one.group][0]:
-            best[one.group] = score, one
-    kept = sorted(best.items(), key=lambda row: (-row[1][0], row[0]))[:_SUSPECTS_KEPT]
-    chosen.rivals = {group: (one, one.marks & alive) for group, (_, one) in kept}
-    return [(group, score) for group, (score, _) in kept]
+        if group not in best or one.row() < best[group].row():
+            best[group] = one
+    kept = sorted(best.items(), key=lambda item: (-item[1].score(), item[0]))[:_SUSPECTS_KEPT]
+    chosen.suspects = [(group, one.score()) for group, one in kept]
+    chosen.rivals = peel.rivals({group: one.candidate for group, one in kept})

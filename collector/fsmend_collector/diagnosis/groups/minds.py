@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from fsmend_collector.diagnosis.groups.candidate import Candidate, distinct
 from fsmend_collector.diagnosis.groups.dimensions import LABEL_DIMENSIONS, dimension, parent_value
-from fsmend_collector.diagnosis.groups.explain import SIBLINGS_P, Explanation
+from fsmend_collector.diagnosis.groups.explain import Explanation
 from fsmend_collector.diagnosis.groups.figures import counted_by
 from fsmend_collector.diagnosis.groups.marks import Mark
+from fsmend_collector.diagnosis.groups.peel import SIBLINGS_P
 from fsmend_collector.diagnosis.groups.tails import hypergeometric_sf, log_likelihood_ratio
 from fsmend_collector.diagnosis.groups.views import Group
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 
 from fsmend_collector.diagnosis.config import SECONDS_NS
@@ -325,7 +326,7 @@ class GroupScan:
             base_per_hour=expected.fleet_per_hour,
             shape=expected.shape,
             penalty=counting.penalty(group),
-            here={agent_id: counting.units_here(agent_id, group, kind) for agent_id in {one.agent_id for one in marks}},
+            here=partial(counting.units_here, group=group, kind=kind),
         )
 
     def _within(self, aspect: str, group: Group, start_ns: int, end_ns: int) -> tuple[frozenset[Mark], int]:

@@ -1,0 +1,103 @@
+"""The peel as it would be written if time did not matter: everything is scored, sorted and tested again at each step."""
+
+from fsmend_collector.diagnosis.groups import explain as ours
+from fsmend_collector.diagnosis.groups.candidate import distinct
+from fsmend_collector.diagnosis.groups.dimensions import parent_value
+from fsmend_collector.diagnosis.groups.peel import SIBLINGS_P
+from fsmend_collector.diagnosis.groups.tails import hypergeometric_sf
+
+
+def explain(candidates, within):
+    """Return group, marks, score, suspects, the marks left for each suspect, and the siblings, of each cause."""
+    alive = frozenset().union(*(one.marks for one in candidates))
+    return [
+        (one.candidate.group, one.marks, one.score, one.suspects, dict(one.rivals), one.around)
+        for one in _peel(candidates, alive, within, 0)
+    ]
+
+
+def _peel(candidates, alive, within, depth):
+    found = []
+    scored = [(one.score(one.marks & alive), one) for one in candidates]
+    while scored:
+        scored.sort(key=lambda row: (-row[0], row[1].order))
+        best = _first_that_stands(scored, alive, within)
+        if best is None:
+            return found
+        taken = _finer(scored, best, alive, within, depth)
+        for one in taken:
+            _suspect(scored, one, alive)
+            one.around = _siblings(one.candidate, one.marks, alive, within)
+        found += taken
+        gone = frozenset().union(*(one.marks for one in taken))
+        alive -= gone
+        scored = _again(scored, gone, alive)
+    return found
+
+
+def _again(scored, gone, alive):
+    kept = []
+    for score, one in scored:
+        if one.marks.isdisjoint(gone):
+            kept.append((score, one))
+        elif len(rest := one.marks & alive) >= one.least:
+            kept.append((one.score(rest), one))
+    return kept
+
+
+def _first_that_stands(scored, alive, within):
+    for score, one in scored:
+        if score <= 0:
+            return None
+        marks = one.marks & alive
+        if one.stands(marks) and _differs(one, marks, alive, within):
+            return ours.Explanation(one, marks, score)
+    return None
+
+
+def _differs(one, marks, alive, within):
+    mine = distinct(marks, wide=True)
+    rows = _siblings(one, marks, alive, within)
+    return all(hypergeometric_sf(mine, hosts, one.hosts, failed) <= SIBLINGS_P for _, hosts, failed in rows)
+
+
+def _siblings(one, marks, alive, within):
+    rows = []
+    for parent in one.dimension.parents:
+        group = (parent, parent_value(one.group[1], parent))
+        all_marks, hosts = within(one.aspect, group, one.start_ns, one.end_ns)
+        failed = max(distinct(all_marks & alive, wide=True), distinct(marks, wide=True))
+        rows.append((group, max(hosts, failed, one.hosts), failed))
+    return rows
+
+
+def _finer(scored, best, alive, within, depth):
+    if depth >= ours._DEPTH:
+        return [best]
+    finer = []
+    for score, one in scored:
+        marks = one.marks & alive
+        smaller = one.units < best.candidate.units and one.group != best.candidate.group
+        if score > 0 and smaller and marks and len(marks & best.marks) >= ours._INSIDE * len(marks):
+            finer.append((score, one))
+    finer = finer[: ours._FINER_TRIED]
+    if sum(score for score, _ in finer) <= best.score:
+        return [best]
+    parts = _peel([one for _, one in finer], best.marks, within, depth + 1)
+    if sum(one.score for one in parts) > best.score:
+        return parts
+    strayed = ours._with_strays(best, parts)
+    return [strayed] if strayed is not None and strayed.score > best.score else [best]
+
+
+def _suspect(scored, chosen, alive):
+    best = {}
+    for score, one in scored:
+        covers = len(one.marks & chosen.marks)
+        if one.group == chosen.candidate.group or covers < ours._SUSPECT_COVERS * len(chosen.marks) or not covers:
+            continue
+        if one.group not in best or score > best[one.group][0]:
+            best[one.group] = score, one
+    kept = sorted(best.items(), key=lambda row: (-row[1][0], row[0]))[: ours._SUSPECTS_KEPT]
+    chosen.suspects = [(group, score) for group, (score, _) in kept]
+    chosen.rivals = {group: (one, one.marks & alive) for group, (_, one) in kept}
