@@ -1,26 +1,54 @@
-"""`fsmend simulate`: run scenarios with known truth through diagnosis, in memory, and say how well it does."""
+"""`fsmend simulate`: run scenarios with known truth through diagnosis, and say how well it does."""
 
 import json
-import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-_HOSTS = 5_000
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[SCENARIO]...")
 @click.option("--list", "listing", is_flag=True, help="List the scenarios.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same fleet and faults.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="So many seeds from it on.")
 @click.option(
-    "--hosts", type=click.IntRange(min=400), default=_HOSTS, show_default=True, help="Hosts of 12 disks each."
+    "--hosts", type=click.IntRange(min=60), help="Hosts of 12 disks each.  [default: 5000; over the wire 500]"
 )
-@click.option("--truth", type=click.Path(dir_okay=False, path_type=Path), help="Write the truth to this file, as JSON.")
+@click.option("--curve", is_flag=True, help="Also with only k of the failing hosts or units, for every k.")
+@click.option("--truth", type=_FILE, help="Write the truth to this file, as JSON.")
+@click.option("--report", "report_file", type=_FILE, help="Write a report to this file, as HTML with pictures.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def simulate(names: tuple[str, ...], listing: bool, seed: int, hosts: int, truth: Path | None, output: str) -> None:
-    """Simulate failures with known causes, and see what diagnosis says."""
-    from fsmend_collector.simulate.fleet import FleetShape, make_fleet  # noqa: PLC0415  late, as all of the verbs
+@click.option(
+    "--over-wire", is_flag=True, help="Simulate every agent, and let them connect to the context's collector."
+)
+@click.option("--start-collector", is_flag=True, help="The same with a throw-away collector that is started for it.")
+@click.option("--into-this-collector", is_flag=True, help="The collector's store may be spoilt, whatever is in it.")
+@click.option("--speed", type=click.FloatRange(min=0.001), help="Over the wire: times faster than it happens.")
+@click.option("--wait", "wait_seconds", type=click.FloatRange(min=1), help="Over the wire: seconds for verdicts.")
+@click.option("--stay", is_flag=True, help="Over the wire: stay connected after the verdicts, until interrupted.")
+@click.option("--directory", type=_FOLDER, help="Over the wire: keep certificates here for the next run.")
+def simulate(
+    names: tuple[str, ...],
+    listing: bool,
+    seed: int,
+    seeds: int,
+    hosts: int | None,
+    curve: bool,
+    truth: Path | None,
+    report_file: Path | None,
+    output: str,
+    **wire: Any,
+) -> None:
+    """Simulate failures with known causes, and see what diagnosis says.
+
+    Without a SCENARIO, or with "all", every scenario is run, in memory and at full speed. Over the wire one scenario
+    is played in its own time: thousands of simulated agents speak to a real collector.
+    """
+    from fsmend_collector.query.simulating import Choice, run_in_memory, run_over_wire  # noqa: PLC0415  late, as verbs
     from fsmend_collector.simulate.scenarios import scenarios  # noqa: PLC0415
 
     known = scenarios()
@@ -28,60 +56,30 @@ def simulate(names: tuple[str, ...], listing: bool, seed: int, hosts: int, truth
         for name, one in known.items():
             click.echo(f"{name:20} {one.family:12} {one.text}")
         return
-    unknown = sorted(set(names) - set(known))
+    chosen = list(known) if not names or names == ("all",) else list(dict.fromkeys(names))
+    unknown = sorted(set(chosen) - set(known))
     if unknown:
         raise click.UsageError(f"no scenario named {', '.join(unknown)}; see fsmend simulate --list")
-    fleet = make_fleet(FleetShape(hosts=hosts), seed)
-    rows, truths = [], {}
-    with click.progressbar(names or list(known), file=sys.stderr, label="simulating", item_show_func=str) as chosen:
-        for name in chosen:
-            row, truths[name] = _one(name, fleet, seed)
-            rows.append(row)
+    over_wire = _checked(wire, chosen, seeds, curve=curve)
+    choice = Choice([known[name] for name in chosen], seed, seeds, hosts or (500 if over_wire else 5_000), curve)
+    done = run_over_wire(choice, wire) if over_wire else run_in_memory(choice)
     if truth is not None:
-        truth.write_text(json.dumps({"seed": seed, "hosts": hosts, "causes": truths}, indent=1) + "\n")
-    _show(rows, output)
+        document = {"seed": seed, "hosts": choice.hosts, "causes": done.truths}
+        truth.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    if report_file is not None:
+        report_file.write_text(done.page(), encoding="utf-8")
+    click.echo(done.to_text(output))
 
 
-def _one(name: str, fleet: object, seed: int) -> tuple[dict[str, object], list[dict[str, object]]]:
-    """Run one scenario; return its row and its truth."""
-    from fsmend_collector.simulate.fleet import SimulatedFleet  # noqa: PLC0415
-    from fsmend_collector.simulate.resolve import resolvable  # noqa: PLC0415
-    from fsmend_collector.simulate.run import Runner  # noqa: PLC0415
-    from fsmend_collector.simulate.scenarios import scenarios  # noqa: PLC0415
-    from fsmend_collector.simulate.score import score  # noqa: PLC0415
-
-    assert isinstance(fleet, SimulatedFleet)  # noqa: S101  tells mypy
-    scenario = scenarios()[name]
-    world = scenario.world(fleet, seed)
-    runner = Runner(world)
-    outcome = runner.run()
-    result = score(outcome, scenario.family, lambda cause: resolvable(cause, runner.diagnosis.scan.counting))
-    causes: list[dict[str, object]] = [
-        {"dimension": one.dimension, "value": one.value, "members": sorted(map(list, one.members))}
-        for one in world.causes
-    ]
-    row: dict[str, object] = {
-        "scenario": name,
-        "family": scenario.family,
-        "causes": result.causes,
-        "found": result.found,
-        "told": result.told,
-        "right": result.right,
-        "detect_seconds": result.detect_seconds,
-        "incidents": [{"code": one.code, "dimension": one.dimension, "value": one.value} for one in outcome.shared],
-    }
-    return row, causes
-
-
-def _show(rows: list[dict[str, object]], output: str) -> None:
-    if output == "json":
-        click.echo(json.dumps({"version": 1, "scenarios": rows}, indent=1))
-        return
-    click.echo(f"{'SCENARIO':20} {'CAUSES':>6} {'FOUND':>6} {'TOLD':>5} {'RIGHT':>6}  CAUSE AS DIAGNOSED")
-    for row in rows:
-        incidents = row["incidents"]
-        assert isinstance(incidents, list)  # noqa: S101  tells mypy
-        said = ", ".join(f"{one['dimension']} {one['value']}" for one in incidents)
-        click.echo(
-            f"{row['scenario']:20} {row['causes']:>6} {row['found']:>6} {row['told']:>5} {row['right']:>6}  {said[:32]}"
-        )
+def _checked(wire: dict[str, Any], chosen: list[str], seeds: int, *, curve: bool) -> bool:
+    """Say whether to go over the wire; refuse options that do not belong together."""
+    over_wire = wire["over_wire"] or wire["start_collector"]
+    given = [name for name, value in wire.items() if value and name not in {"over_wire", "start_collector"}]
+    if not over_wire and given:
+        options = ", ".join("--" + name.removesuffix("_seconds").replace("_", "-") for name in given)
+        raise click.UsageError(f"{options}: only with --over-wire or --start-collector")
+    if over_wire and (len(chosen) != 1 or seeds != 1 or curve):
+        raise click.UsageError("over the wire one scenario is played at a time, with one seed and no --curve")
+    if wire["start_collector"] and (wire["into_this_collector"] or wire["over_wire"]):
+        raise click.UsageError("--start-collector starts its own collector; it goes with none of the context")
+    return bool(over_wire)

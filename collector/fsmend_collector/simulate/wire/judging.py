@@ -1,18 +1,16 @@
 """What the collector made of the faults, read back through its query service, in the world's own names."""
 
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from fsmend_collector.diagnosis.groups import GroupScan
-from fsmend_collector.simulate.resolve import resolvable
-from fsmend_collector.simulate.run import Reported
-from fsmend_collector.simulate.score import Score, compare
+from fsmend_collector.diagnosis.groups.dimensions import dimension
+from fsmend_collector.simulate.resolve import Resolution
+from fsmend_collector.simulate.run import Reported, Runner
+from fsmend_collector.simulate.score import Score, compare, is_right, resolutions
 from fsmend_collector.simulate.wire.operator import Operator
 from fsmend_collector.simulate.world import SECOND, Cause, Unit, World
 from fsmend_proto.v1 import incident_pb2
 
 _ALIVE = (incident_pb2.INCIDENT_STATE_OPEN, incident_pb2.INCIDENT_STATE_REPAIRING)
-_HOST_LOCAL = frozenset({"host", "hba", "enclosure"})
 
 
 @dataclass(slots=True)
@@ -24,7 +22,7 @@ class Judge:
         since_ns: incidents from before are not of this run.
         shared: shared causes that are open now.
         units: incidents of single units that are open now.
-        first_told: when a shared cause was first seen with these members, by the collector's clock where it says so.
+        first_told: shared causes as they were each time when they were told or changed, by the collector's clock.
         arrivals: when the collector received the first event of each unit.
     """
 
@@ -34,9 +32,10 @@ class Judge:
     since_ns: int
     shared: list[Reported] = field(default_factory=list)
     units: list[Reported] = field(default_factory=list)
-    first_told: list[tuple[int, frozenset[Unit]]] = field(default_factory=list)
+    first_told: list[Reported] = field(default_factory=list)
     arrivals: dict[Unit, int] = field(default_factory=dict)
-    _seen: set[tuple[str, frozenset[Unit]]] = field(default_factory=set)
+    _seen: set[tuple[str, str, str, frozenset[Unit]]] = field(default_factory=set)
+    _resolved: list[Resolution | None] = field(default_factory=list)
 
     async def look(self) -> None:
         """Read the incidents."""
@@ -46,11 +45,11 @@ class Judge:
                 continue
             reported = self._reported(one)
             (self.shared if one.HasField("statistics") else self.units).append(reported)
-            key = (one.id, reported.members)
+            key = (one.id, reported.dimension, reported.value, reported.members)
             if one.HasField("statistics") and key not in self._seen:
-                again = any(known == one.id for known, _ in self._seen)
+                again = any(known[0] == one.id for known in self._seen)
                 self._seen.add(key)
-                self.first_told.append((time.time_ns() if again else one.opened_ns, reported.members))
+                self.first_told.append(replace(reported, told_ns=one.updated_ns) if again else reported)
 
     async def count_arrivals(self) -> None:
         """Read when the events arrived."""
@@ -64,32 +63,43 @@ class Judge:
 
     def score(self, family: str) -> Score:
         """Compare with the truth as it stands now."""
-        result = compare(self.world.name, family, self.world.causes, self.shared, self.units)
-        result.detect_seconds = [seconds for cause in self.world.causes for seconds in self._detected(cause)]
+        resolved = self.resolved()
+        result = compare(self.world, family, self.shared, self.units, resolved)
+        for cause, resolution in zip(self.world.causes, resolved, strict=True):
+            if resolution is not None and resolution.from_others is not None:
+                result.detect_seconds += self._detected(cause, resolution.from_others.count)
         return result
+
+    def resolved(self) -> list[Resolution | None]:
+        """Say when each cause can be told by a collector that has learnt nothing yet."""
+        if not self._resolved:
+            counting = Runner(self.world, learnt=False).diagnosis.scan.counting
+            for agent_id in sorted({agent_id for cause in self.world.causes for agent_id, _ in cause.members}):
+                counting.learn(self.world.views.get(agent_id) or self.world.fleet.by_agent[agent_id])
+            self._resolved = resolutions(self.world, counting)
+        return self._resolved
 
     def satisfied(self) -> bool:
         """Say whether every cause that must be found is told right."""
-        score = self.score("")
-        return score.causes > 0 and score.found == score.causes
+        needed = [one for one in self.world.causes if not one.optional]
+        told = [*self.shared, *self.units]
+        return bool(needed) and all(any(is_right(one, cause) for one in told) for cause in needed)
 
-    def kth_arrival(self, cause: Cause) -> tuple[int, int]:
-        """Return how many hosts, or units, the statistics need, and when the last of so many was heard of; 0: never."""
-        least = resolvable(cause, GroupScan(self.world.fleet.population).counting)
+    def kth_arrival(self, cause: Cause, k: int) -> int:
+        """Return when the k-th host of a cause, or within one host its k-th unit, was first heard of; 0: never."""
         first: dict[object, int] = {}
         for unit, when in self.arrivals.items():
             if unit in cause.members:
-                key = unit if cause.dimension in _HOST_LOCAL else unit[0]
+                key = unit if dimension(cause.dimension).local else unit[0]
                 first[key] = min(first.get(key, when), when)
         times = sorted(first.values())
-        return least, times[least - 1] if len(times) >= least else 0
+        return times[k - 1] if 0 < k <= len(times) else 0
 
-    def _detected(self, cause: Cause) -> list[float]:
-        """Return how long after the k-th unit's event a shared cause was told; nothing when it was not."""
-        if cause.dimension in {"device", "filesystem"}:
-            return []
-        told = [when for when, members in self.first_told if 2 * len(members & cause.members) > len(members)]
-        _, arrived_ns = self.kth_arrival(cause)
+    def _detected(self, cause: Cause, k: int) -> list[float]:
+        """Return how long after the k-th unit's event the cause was told by its name; nothing when it was not."""
+        about = [one for one in self.first_told if 2 * len(one.members & cause.members) > len(one.members)]
+        told = [one.told_ns for one in about if cause.names(one.dimension, one.value)]
+        arrived_ns = self.kth_arrival(cause, k)
         return [max(0.0, (min(told) - arrived_ns) / SECOND)] if told and arrived_ns else []
 
     def _reported(self, one: incident_pb2.Incident) -> Reported:
