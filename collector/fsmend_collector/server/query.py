@@ -25,6 +25,7 @@ from fsmend_collector.server.asking import Asking
 from fsmend_collector.server.health_checks import assess
 from fsmend_collector.server.identity import Gate, status_of
 from fsmend_collector.server.repair_orders import UnclearOrder, resolve_order
+from fsmend_collector.server.replaying import Replaying
 from fsmend_collector.store import reads
 from fsmend_collector.store.engine import Store
 from fsmend_collector.store.health_reads import SourceStates, read_health_facts
@@ -66,7 +67,7 @@ class QueryParts:
     population: Callable[[], Population] = Population
 
 
-class QueryService(Asking, QueryServicer):
+class QueryService(Asking, Replaying, QueryServicer):
     """Answer operators."""
 
     _parts: QueryParts
