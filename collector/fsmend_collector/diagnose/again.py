@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, select
 
 from fsmend_collector.diagnose.comparing import brief, differences, taken_back
 from fsmend_collector.diagnose.following import Following
@@ -21,7 +21,7 @@ from fsmend_collector.diagnose.writing import DIAGNOSED_THROUGH
 from fsmend_collector.diagnosis import IncidentChange
 from fsmend_collector.errors import CollectorError
 from fsmend_collector.store import queries
-from fsmend_collector.store.schema import events, incidents
+from fsmend_collector.store.schema import agents, events, incidents
 from fsmend_proto.v1 import incident_pb2, why_pb2
 
 MOST_BYTES = 1 << 30
@@ -174,7 +174,8 @@ class Again:
         """Say what of the time the store cannot give back."""
         found = []
         first = connection.execute(select(events.c.received_ns).order_by(events.c.id).limit(1)).scalar()
-        if first is not None and first > self.since_ns:
+        known = connection.execute(select(func.min(agents.c.enrolled_ns))).scalar() or self.since_ns
+        if first is not None and known < self.since_ns < first:
             found.append("no event is kept from the beginning of the time: they are past their retention, or none came")
         if self.since_ns < time.time_ns() - _RATES_DAYS * DAY_NS:
             found.append(f"rates are kept by day for {_RATES_DAYS} days: older ones know what came after")
