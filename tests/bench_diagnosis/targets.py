@@ -24,6 +24,7 @@ TARGETS = {
         ),
         Target("rss_mib_200k_hosts", "the same, resident", 1_536),
         Target("cost_growth_2k_to_200k", "cost of an event at 200,000 hosts to that at 2,000", 1.5),
+        Target("wire_detect_seconds", "2,000 agents, rack power: k-th event received to `get incidents -w`", 10),
         Target("rack_alarms_folded_into", "251 naive rack alarms inside bursts (real tickets)", 30),
         Target("fast21_exact", "FAST'21 table from the tickets", 1, at_least=True),
     )
