@@ -24,6 +24,7 @@ VERBS = {
     "mute": ("mute", "mute", "Mute an incident for a time."),
     "unmute": ("mute", "unmute", "Take the mute off an incident."),
     "resolve": ("mute", "resolve", "Resolve an incident with an operator's word as the proof."),
+    "diagnose": ("diagnose", "diagnose", "Diagnose stored history again, in shadow, and compare."),
     "simulate": ("simulate", "simulate", "Simulate failures with known causes, and see what diagnosis says."),
     "token": ("token", "token", "Make and list join tokens."),
     "completion": ("completion", "completion", "Print the completion script of a shell."),

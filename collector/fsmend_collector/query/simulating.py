@@ -197,7 +197,10 @@ async def _over_wire(world: World, wish: Wish) -> WireRun:
 def _announce(say: Callable[..., None]) -> Callable[[StartedCollector | None], None]:
     def ready(started: StartedCollector | None) -> None:
         if started is not None:
-            say(f"collector started; ask it with fsmend --contexts-file {started.contexts_file} get incidents -w")
+            say(
+                f"collector started; ask it with fsmend --contexts-file {started.contexts_file} get incidents -w",
+                soft_wrap=True,
+            )
 
     return ready
 
