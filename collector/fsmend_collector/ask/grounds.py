@@ -3,9 +3,9 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
+from fsmend_collector.diagnosis.classing import class_of
 from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
 from fsmend_collector.diagnosis.evidence import Evidence
-from fsmend_collector.diagnosis.unit import class_of
 from fsmend_proto.v1 import event_pb2, why_pb2
 
 _Entry = tuple[int, str, int]

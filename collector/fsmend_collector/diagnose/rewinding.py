@@ -9,11 +9,11 @@ from fsmend_collector.diagnose.following import Following
 from fsmend_collector.diagnose.keeping import stored_rates, stored_sightings, stored_views
 from fsmend_collector.diagnose.reading import Learnt, inventory_of, origins
 from fsmend_collector.diagnosis import Evidence, IncidentChange
+from fsmend_collector.diagnosis.classing import class_of
 from fsmend_collector.diagnosis.codes import CLASS_OF_KIND
 from fsmend_collector.diagnosis.groups import view_of
 from fsmend_collector.diagnosis.groups.aspects import ASPECT_OF_KIND
 from fsmend_collector.diagnosis.groups.learnt import rates_from_text
-from fsmend_collector.diagnosis.unit import class_of
 from fsmend_collector.store import queries
 from fsmend_collector.store.schema import events, incident_evidence, incidents
 from fsmend_proto.v1 import event_pb2, incident_pb2, record_pb2
@@ -47,7 +47,8 @@ def rewind(connection: Connection, following: Following, since_ns: int, now_ns: 
 
 
 def incidents_as_of(connection: Connection, since_ns: int) -> Iterator[incident_pb2.Incident]:
-    """Yield the incidents that were open or over at a time, oldest first; what ended later is open again."""
+    """Yield the incidents that were open or over at a time, oldest first; what ended or was merged later is open again."""
+    known = set(connection.execute(select(incidents.c.id).where(incidents.c.opened_ns < since_ns)).scalars())
     chosen = select(incidents.c.incident).where(incidents.c.opened_ns < since_ns)
     chosen = chosen.order_by(incidents.c.opened_ns, incidents.c.id)
     for row in connection.execute(chosen).yield_per(_ROWS_A_READ).scalars():
@@ -55,6 +56,8 @@ def incidents_as_of(connection: Connection, since_ns: int) -> Iterator[incident_
         ended_ns = incident.resolved_ns or incident.updated_ns
         if incident.state == _STATE.INCIDENT_STATE_RESOLVED and ended_ns >= since_ns:
             incident.state, incident.resolved_ns, incident.resolution = _STATE.INCIDENT_STATE_OPEN, 0, ""
+        if incident.state == _STATE.INCIDENT_STATE_MERGED and incident.merged_into not in known:
+            incident.state, incident.merged_into = _STATE.INCIDENT_STATE_OPEN, ""
         if incident.state == _STATE.INCIDENT_STATE_REPAIRING:
             incident.state = _STATE.INCIDENT_STATE_OPEN
         yield incident

@@ -36,6 +36,10 @@ class CommandWatch:
         self._holds = Holds(config)
         self._ledger = ledger
 
+    def knows(self, agent_id: str) -> bool:
+        """Say whether a command of an agent runs or ran lately: else only a finding that names one is caught."""
+        return self._holds.of_agent(agent_id)
+
     def catches(self, evidence: Evidence, fault_class: str, now_ns: int) -> bool:
         """Say whether a finding is the result of a command of ours, and keep it with the command when it is."""
         by_command = bool(evidence.command_id) and fault_class == "fs_io"

@@ -13,6 +13,8 @@ from fsmend_collector.diagnosis.tally import Tally
 from fsmend_collector.diagnosis.timeline import Timeline
 from fsmend_proto.v1 import event_pb2, incident_pb2
 
+_NEVER_NS = 1 << 63
+
 
 def incident_id(key: FaultKey, generation: int) -> str:
     """Return the id of a unit's n-th incident of one family: the same in every replay."""
@@ -183,11 +185,15 @@ class Fault:
         proofs = [time for time, _ in self._proofs.values()]
         return max(self.tally.latest_ns, proven[0] if proven else 0, *proofs)
 
-    def forgettable(self, now_ns: int) -> bool:
-        """Say whether it may leave memory: resolved and quiet, or never an incident and quiet for a whole window."""
-        quiet_ns = now_ns - self.quiet_since()
+    def forgettable_ns(self) -> int:
+        """Return after when it may leave memory; far away while it is an incident that is not resolved."""
         if not self.opened_ns:
             longest = max((rule.long_seconds for rule in self._config.rules.values()), default=0)
-            return quiet_ns > (longest + self._config.lateness_seconds) * SECONDS_NS
-        settled = self.state == incident_pb2.INCIDENT_STATE_RESOLVED
-        return settled and quiet_ns > self._config.forget_seconds * SECONDS_NS
+            return self.quiet_since() + (longest + self._config.lateness_seconds) * SECONDS_NS
+        if self.state != incident_pb2.INCIDENT_STATE_RESOLVED:
+            return _NEVER_NS
+        return self.quiet_since() + self._config.forget_seconds * SECONDS_NS
+
+    def forgettable(self, now_ns: int) -> bool:
+        """Say whether it may leave memory: resolved and quiet, or never an incident and quiet for a whole window."""
+        return now_ns > self.forgettable_ns()

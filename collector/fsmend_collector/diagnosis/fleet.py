@@ -7,12 +7,13 @@ policy orders no repair for them. When it is over, those that are not resolved c
 from collections import Counter
 from collections.abc import Iterable
 
+from fsmend_collector.diagnosis.classing import class_of
 from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
 from fsmend_collector.diagnosis.evidence import Evidence
 from fsmend_collector.diagnosis.groups import GroupScan, HostView, Population, ScanSettings, Verdict, view_of
 from fsmend_collector.diagnosis.incident import IncidentChange
 from fsmend_collector.diagnosis.shared import SharedIncident
-from fsmend_collector.diagnosis.unit import UnitDiagnosis, class_of
+from fsmend_collector.diagnosis.unit import UnitDiagnosis
 from fsmend_proto.v1 import command_pb2, incident_pb2, inventory_pb2, record_pb2
 
 _BEFORE_NS = 600 * SECONDS_NS

@@ -64,6 +64,10 @@ class Holds:
         self._lateness_ns = config.lateness_seconds * SECONDS_NS
         self._agents: dict[str, dict[str, Hold]] = {}
 
+    def of_agent(self, agent_id: str) -> bool:
+        """Say whether a command of an agent is known."""
+        return agent_id in self._agents
+
     def of_command(self, command_id: str, agent_id: str, filesystem_uuid: str, now_ns: int) -> Hold:
         """Return the hold of a command, new when it was not known."""
         holds = self._agents.setdefault(agent_id, {})

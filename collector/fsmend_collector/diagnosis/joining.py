@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fsmend_collector.diagnosis.codes import Family
 from fsmend_collector.diagnosis.evidence import Evidence
@@ -10,8 +11,7 @@ from fsmend_proto.v1 import inventory_pb2
 _LAYERS = frozenset({"partition", "dm"})  # a device of these kinds on exactly one other fails as that one does
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class FaultKey:
+class FaultKey(NamedTuple):
     """What a fault is of.
 
     Attributes:

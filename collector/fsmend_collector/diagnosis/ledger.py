@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Iterator
 
+from fsmend_collector.diagnosis.agenda import Agenda
 from fsmend_collector.diagnosis.codes import CLASSES, Family
 from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
 from fsmend_collector.diagnosis.fault import Fault
 from fsmend_collector.diagnosis.incident import IncidentChange, incident_of
 from fsmend_collector.diagnosis.joining import FaultKey, Joining
+from fsmend_collector.diagnosis.timeline import EVIDENCE
 from fsmend_proto.v1 import incident_pb2
 
 _PENDING_KEPT = 1_000
@@ -43,6 +45,7 @@ class Ledger:
         self._by_agent: dict[str, dict[FaultKey, None]] = {}
         self._waiting: dict[FaultKey, None] = {}
         self._generations: dict[FaultKey, int] = {}
+        self.agenda = Agenda()
 
     def __iter__(self) -> Iterator[Fault]:
         """Yield every fault in memory."""
@@ -61,6 +64,7 @@ class Ledger:
         """Take a fault in, in place of what had its key."""
         self._faults[fault.key] = fault
         self._told[fault.key] = _Told()
+        self.agenda.look(fault.key)
         self._by_agent.setdefault(fault.key.agent_id, {})[fault.key] = None
         return fault
 
@@ -80,10 +84,13 @@ class Ledger:
             self.spend(fault.key, fault.generation)
         del self._faults[fault.key], self._told[fault.key]
         self._waiting.pop(fault.key, None)
+        self.agenda.forget(fault.key)
         keys = self._by_agent[fault.key.agent_id]
         del keys[fault.key]
         if not keys:
             del self._by_agent[fault.key.agent_id]
+        for key in keys:
+            self.agenda.look(key)  # what it explained is to be told otherwise
 
     @property
     def agents(self) -> Collection[str]:
@@ -165,6 +172,8 @@ class Ledger:
         return flush or now_ns - told.told_ns >= SECONDS_NS or len(told.pending) >= _PENDING_KEPT
 
     def _tell(self, fault: Fault, told: _Told, face: _Face, what: str, now_ns: int) -> IncidentChange:
+        if what != EVIDENCE:
+            self.agenda.look(fault.key)
         if what in {"opened", "reopened", "resolved", "merged", "changed"}:
             proven = fault.proven()
             text = proven[1] if proven and what == "resolved" else fault.code.code
@@ -213,4 +222,4 @@ def _what(told: _Told, fault: Fault, face: _Face) -> str:
         if told.state == state.INCIDENT_STATE_UNSPECIFIED:
             return "opened"
         return "repair finished" if told.state == state.INCIDENT_STATE_REPAIRING else "reopened"
-    return "changed" if face != told.face else "evidence"
+    return "changed" if face != told.face else EVIDENCE

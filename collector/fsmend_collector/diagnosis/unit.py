@@ -17,7 +17,9 @@ inventory gives (counters that stood still, a device replaced) come when they co
 from collections.abc import Iterable
 from dataclasses import replace
 
-from fsmend_collector.diagnosis.codes import CLASS_OF_KIND, CLASSES, CODES, Family, Proof
+from fsmend_collector.diagnosis.agenda import next_look_ns
+from fsmend_collector.diagnosis.classing import class_of, proof_of
+from fsmend_collector.diagnosis.codes import CLASSES, CODES, Family, Proof
 from fsmend_collector.diagnosis.commands import CommandWatch
 from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
 from fsmend_collector.diagnosis.evidence import Evidence
@@ -26,30 +28,11 @@ from fsmend_collector.diagnosis.incident import IncidentChange, fault_of, genera
 from fsmend_collector.diagnosis.joining import FaultKey, Joining
 from fsmend_collector.diagnosis.ledger import Ledger
 from fsmend_collector.diagnosis.presence import AgentWatch, loss, silence
+from fsmend_collector.diagnosis.unplaced import Unplaced
 from fsmend_collector.diagnosis.words import Words
 from fsmend_proto.v1 import command_pb2, event_pb2, incident_pb2, inventory_pb2, record_pb2
 
-_UNPLACED_KEPT = 1_000
 _SWEEP_SECONDS = 10
-_PROOF_OF_KIND: dict[int, tuple[Proof, Family]] = {
-    event_pb2.EVENT_KIND_FS_HEALTHY: (Proof.FS_HEALTHY, Family.INTEGRITY),
-    event_pb2.EVENT_KIND_FS_MOUNTED: (Proof.MOUNTED, Family.INTEGRITY),
-    event_pb2.EVENT_KIND_DEVICE_ADDED: (Proof.DEVICE_RETURNED, Family.DEVICE),
-    event_pb2.EVENT_KIND_DEVICE_HEALTH: (Proof.DEVICE_PASSED, Family.DEVICE),
-    event_pb2.EVENT_KIND_SOURCE_STATE: (Proof.SOURCE_STARTED, Family.SOURCE),
-}
-
-
-def class_of(evidence: Evidence) -> str:
-    """Return the class of error that a finding is of, or an empty text when it is no error."""
-    if evidence.kind == event_pb2.EVENT_KIND_SOURCE_STATE:
-        return "source_broken" if evidence.sick else ""
-    if evidence.kind == event_pb2.EVENT_KIND_DEVICE_HEALTH:
-        bad = evidence.passed is False or evidence.severity >= event_pb2.SEVERITY_WARNING
-        return "device_health" if bad else ""
-    if evidence.severity == event_pb2.SEVERITY_INFO and not evidence.before_agent:
-        return ""
-    return CLASS_OF_KIND.get(evidence.kind, "")
 
 
 class UnitDiagnosis:
@@ -65,8 +48,9 @@ class UnitDiagnosis:
         self._commands = CommandWatch(config, self._ledger)
         self._words = Words(self._ledger)
         self._agents: dict[str, AgentWatch] = {}
+        self._away: dict[str, None] = {}
         self._swept_ns = 0
-        self._unplaced: dict[FaultKey, dict[str, Evidence]] = {}
+        self._unplaced = Unplaced()
 
     def observe(self, evidence: Evidence, now_ns: int) -> list[IncidentChange]:
         """Take one finding; the same event id twice changes nothing."""
@@ -75,7 +59,8 @@ class UnitDiagnosis:
             return self._observe_proof(evidence, now_ns)
         learnt = self._joining.learn(evidence)
         changes = self._place(evidence.agent_id, now_ns) if learnt else []
-        if self._commands.catches(self._identified(evidence), fault_class, now_ns):
+        known = evidence.command_id or self._commands.knows(evidence.agent_id)
+        if known and self._commands.catches(self._identified(evidence), fault_class, now_ns):
             return changes
         return changes + self._count(evidence, fault_class, now_ns)
 
@@ -95,30 +80,19 @@ class UnitDiagnosis:
             return []
         self._ledger.pend(fault, evidence.event_id)
         if key.provisional:
-            self._keep_unplaced(key, evidence)
+            self._unplaced.keep(key, evidence)
         if fault_class == "source_broken":
             self._watch(evidence.agent_id).broken.add(evidence.subject)
         return self._ledger.tell(fault, now_ns) + self._words.fallen_mute(fault, now_ns)
 
-    def _keep_unplaced(self, key: FaultKey, evidence: Evidence) -> None:
-        """Keep a finding for the day its unit is known; past the bound only the counts of each source."""
-        waiting = self._unplaced.setdefault(key, {})
-        name = evidence.event_id
-        if len(waiting) >= _UNPLACED_KEPT:
-            name = f"{evidence.kind} {evidence.source} {evidence.form}"
-            if name in waiting:
-                evidence = replace(waiting[name], count=waiting[name].count + evidence.count)
-        waiting[name] = evidence
-
     def _place(self, agent_id: str, now_ns: int) -> list[IncidentChange]:
         """Move findings whose unit's identity is known now; an incident that they were already is merged."""
         changes: list[IncidentChange] = []
-        for key in [key for key in self._unplaced if key.agent_id == agent_id]:
-            waiting = list(self._unplaced[key].values())
+        for key, waiting in self._unplaced.of_agent(agent_id):
             moved = self._joining.key(waiting[0], Family(key.family))
             if moved == key:
                 continue
-            del self._unplaced[key]
+            self._unplaced.forget(key)
             old = self._ledger.get(key)
             for evidence in waiting:
                 changes += self._count(evidence, class_of(evidence), now_ns)
@@ -142,12 +116,8 @@ class UnitDiagnosis:
         """Take an event that is no error: it may prove that something is well again."""
         if evidence.kind == event_pb2.EVENT_KIND_SOURCE_STATE and evidence.sick is False:
             self._watch(evidence.agent_id).broken.discard(evidence.subject)
-        proof, family = _PROOF_OF_KIND.get(evidence.kind, (None, Family.INTEGRITY))
-        if evidence.reading == 0 and not evidence.devid:
-            proof, family = Proof.COUNTERS_CLEARED, Family.INTEGRITY
-        if proof is None or (proof is Proof.SOURCE_STARTED and evidence.sick is not False):
-            return []
-        if proof is Proof.DEVICE_PASSED and evidence.passed is not True:
+        proof, family = proof_of(evidence)
+        if proof is None:
             return []
         key = self._joining.key(evidence, family)
         # Only a word on health is kept for errors that arrive after it: mounts and readings are too many to keep.
@@ -258,7 +228,9 @@ class UnitDiagnosis:
         watch = self._watch(agent_id)
         watch.host_name, watch.connected, watch.since_ns = host_name or watch.host_name, connected, since_ns
         if not connected:
+            self._away[agent_id] = None
             return self._silent(agent_id, watch, now_ns)
+        self._away.pop(agent_id, None)
         returned = self._words.returned(agent_id)
         fault = self._ledger.get(FaultKey(Family.SILENCE.value, agent_id, ""))
         if fault is None:
@@ -269,11 +241,15 @@ class UnitDiagnosis:
     def retire_agent(self, agent_id: str, now_ns: int) -> list[IncidentChange]:
         """Take the word that a host has left the fleet as the proof that closes all its incidents."""
         self._agents.pop(agent_id, None)
+        self._away.pop(agent_id, None)
         return self._ledger.settle_agent(agent_id, "the agent was revoked: its host left the fleet", now_ns)
 
     def _silent(self, agent_id: str, watch: AgentWatch, now_ns: int) -> list[IncidentChange]:
         early = now_ns - watch.since_ns < self._config.agent_silent_seconds * SECONDS_NS
-        if early or self.written_off(agent_id):
+        if early:
+            return []
+        self._away.pop(agent_id, None)  # told once; it is news again when the agent came and went
+        if self.written_off(agent_id):
             return []
         return self._count(silence(agent_id, watch, now_ns), "agent_silent", now_ns)
 
@@ -329,11 +305,8 @@ class UnitDiagnosis:
         Silent agents, counters that stood still, mutes that end, forgetting, and changes that wait to be told.
         """
         changes: list[IncidentChange] = []
-        for agent_id, watch in list(self._agents.items()):
-            if not watch.connected:
-                changes += self._silent(agent_id, watch, now_ns)
-            elif not watch.broken and not self._ledger.of_agent(agent_id):
-                del self._agents[agent_id]
+        for agent_id in list(self._away):
+            changes += self._silent(agent_id, self._watch(agent_id), now_ns)
         for fault in self._ledger.waiting():
             changes += self._ledger.tell(fault, now_ns, flush=True)
         if now_ns - self._swept_ns >= _SWEEP_SECONDS * SECONDS_NS:
@@ -342,17 +315,29 @@ class UnitDiagnosis:
         return changes
 
     def _sweep(self, now_ns: int) -> list[IncidentChange]:
-        """Look at every fault; that is not done at every tick."""
+        """Look at the faults that time may have changed; that is not done at every tick."""
         changes: list[IncidentChange] = []
         for evidence in self._commands.expire(now_ns):
             changes += self._count(evidence, class_of(evidence), now_ns)
-        for fault in self._ledger:
-            self._stand_still(fault, now_ns)
-            changes += self._words.fallen_mute(fault, now_ns) + self._ledger.tell(fault, now_ns)
-            if fault.forgettable(now_ns):
-                self._unplaced.pop(fault.key, None)
-                self._ledger.forget(fault)
+        for key in self._ledger.agenda.due(now_ns):
+            fault = self._ledger.get(key)
+            if fault is not None:
+                changes += self._look(fault, now_ns)
         self._joining.prune(self._ledger.agents)
+        for agent_id in self._agents.keys() - self._ledger.agents:
+            if self._agents[agent_id].connected and not self._agents[agent_id].broken:
+                del self._agents[agent_id]
+        return changes
+
+    def _look(self, fault: Fault, now_ns: int) -> list[IncidentChange]:
+        """Do to one fault what time alone does."""
+        self._stand_still(fault, now_ns)
+        changes = self._words.fallen_mute(fault, now_ns) + self._ledger.tell(fault, now_ns)
+        if fault.forgettable(now_ns):
+            self._unplaced.forget(fault.key)
+            self._ledger.forget(fault)
+        else:
+            self._ledger.agenda.look(fault.key, next_look_ns(fault, self._config, now_ns))
         return changes
 
     def _stand_still(self, fault: Fault, now_ns: int) -> None:
@@ -387,6 +372,7 @@ class UnitDiagnosis:
             self._commands.restore(fault, now_ns)
             watch = AgentWatch(incident.unit.host_name, connected=False, since_ns=now_ns)
             self._agents.setdefault(key.agent_id, watch)
+            self._away[key.agent_id] = None
 
     def incidents(self) -> list[incident_pb2.Incident]:
         """Return the incidents in memory that were told, merged ones excepted, ordered by id."""

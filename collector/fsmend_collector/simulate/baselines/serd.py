@@ -1,10 +1,10 @@
 """Soft-error-rate discrimination for each device alone, as a local fault manager does it."""
 
+from fsmend_collector.diagnosis.classing import class_of
 from fsmend_collector.diagnosis.config import DEFAULT_RULES
 from fsmend_collector.diagnosis.evidence import Evidence
 from fsmend_collector.diagnosis.groups.aspects import aspect_of
 from fsmend_collector.diagnosis.serd import SerdWindow
-from fsmend_collector.diagnosis.unit import class_of
 from fsmend_collector.simulate.run import Reported
 from fsmend_collector.simulate.world import Unit, World
 
