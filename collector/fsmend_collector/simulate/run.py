@@ -45,7 +45,8 @@ class Outcome:
     Attributes:
         shared: shared causes that are told at the end.
         units: incidents of single units that are open at the end and in no shared cause.
-        first_told: when each shared cause was told or changed, and its members then.
+        withdrawn: shared causes that were told and taken back, with nothing in their place.
+        first_told: shared causes as they were each time when they were told or changed.
         seconds: processor time.
         findings: how many there were.
     """
@@ -53,7 +54,8 @@ class Outcome:
     world: World
     shared: list[Reported]
     units: list[Reported]
-    first_told: list[tuple[int, frozenset[Unit]]]
+    withdrawn: list[Reported]
+    first_told: list[Reported]
     merged: dict[str, str]
     seconds: float
     findings: int
@@ -72,7 +74,7 @@ class Runner:
         self.fed: list[Evidence] = []
         self.away: dict[str, int] = {}
         self.told: dict[str, tuple[int, incident_pb2.Incident]] = {}
-        self.first_told: list[tuple[int, frozenset[Unit]]] = []
+        self.first_told: list[Reported] = []
         self.ledger: list[tuple[int, IncidentChange]] = []
 
     def _fresh(self) -> FleetDiagnosis:
@@ -142,6 +144,9 @@ class Runner:
         for one in self.fed:
             self._view(one.agent_id)
             self.diagnosis.scan.observe(one)
+        for agent_id in sorted({one.agent_id for one in self.fed} | {one.unit.agent_id for one in stored}):
+            if agent_id and agent_id not in self.away:  # it comes back to the new collector at once
+                self.diagnosis.observe_presence(agent_id, agent_id, connected=True, since_ns=now_ns, now_ns=now_ns)
         for agent_id, since_ns in self.away.items():
             self._view(agent_id)
             self.diagnosis.observe_presence(agent_id, agent_id, connected=False, since_ns=since_ns, now_ns=now_ns)
@@ -157,7 +162,7 @@ class Runner:
             first, _ = self.told.get(incident.id, (now_ns, None))
             self.told[incident.id] = (first, incident)
             if incident.HasField("statistics") and incident.state == _OPEN:
-                self.first_told.append((now_ns, frozenset(_member(one) for one in incident.members)))
+                self.first_told.append(_shared_reported(incident, now_ns))
             self.ledger.append((now_ns, change))
 
     def _outcome(self, seconds: float) -> Outcome:
@@ -180,7 +185,14 @@ class Runner:
             if one.state == _OPEN and not one.HasField("statistics")
         ]
         merged = {one.id: one.merged_into for _, one in self.told.values() if one.state in _OVER and one.merged_into}
-        return Outcome(self.world, shared, units, self.first_told, merged, seconds, len(self.fed), self.ledger)
+        withdrawn = [
+            _shared_reported(one, first)
+            for first, one in self.told.values()
+            if one.HasField("statistics") and one.resolution.startswith("withdrawn") and not one.merged_into
+        ]
+        return Outcome(
+            self.world, shared, units, withdrawn, self.first_told, merged, seconds, len(self.fed), self.ledger
+        )
 
 
 def _population(world: World) -> Population:
@@ -198,6 +210,13 @@ def _population(world: World) -> Population:
 
 def _member(unit: incident_pb2.Unit) -> Unit:
     return (unit.agent_id, unit.device_id or unit.filesystem_uuid or unit.agent_id)
+
+
+def _shared_reported(incident: incident_pb2.Incident, told_ns: int) -> Reported:
+    dimension = incident.cause.dimension
+    value = incident.unit.agent_id if dimension == "host" else incident.cause.value  # hosts are shown by their names
+    members = frozenset(_member(one) for one in incident.members)
+    return Reported(incident.id, incident.code, dimension, value, members, (), told_ns)
 
 
 def _unit_reported(incident: incident_pb2.Incident, told_ns: int) -> Reported:

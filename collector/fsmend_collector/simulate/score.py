@@ -72,13 +72,13 @@ def resolutions(world: World, counting: Counting) -> list[Resolution | None]:
     return [None if one.dimension in UNIT_DIMENSIONS else resolve(one, rows, counting) for one in world.causes]
 
 
-def score(outcome: Outcome, family: str, resolved: Sequence[Resolution | None]) -> Score:
+def score(outcome: Outcome, family: str, resolved: Sequence[Resolution | None] = ()) -> Score:
     """Compare an outcome with the truth of its world.
 
     Args:
         outcome: of the run.
         family: of the scenario.
-        resolved: for each cause, when it can be told.
+        resolved: for each cause, when it can be told; without it no times are taken, and all causes are asked for.
     """
     world = outcome.world
     result = compare(world, family, outcome.shared, outcome.units, resolved)
@@ -86,7 +86,7 @@ def score(outcome: Outcome, family: str, resolved: Sequence[Resolution | None]) 
         result.told += 1
         result.withdrawn += 1
         result.misses.append(f"taken back: {_shown(one)}")
-    for cause, resolution in zip(world.causes, resolved, strict=True):
+    for cause, resolution in zip(world.causes, resolved or [None] * len(world.causes), strict=True):
         if resolution is not None and not cause.optional:
             _time(result, outcome, cause, resolution)
     members = {unit for one in outcome.shared for unit in one.members}
@@ -107,9 +107,9 @@ def _time(result: Score, outcome: Outcome, cause: Cause, resolution: Resolution)
 
 
 def compare(
-    world: World, family: str, shared: list[Reported], units: list[Reported], resolved: Sequence[Resolution | None]
+    world: World, family: str, shared: list[Reported], units: list[Reported], resolved: Sequence[Resolution | None] = ()
 ) -> Score:
-    """Compare incidents with the truth; also for those of the baselines."""
+    """Compare incidents with the truth, also those of the baselines; without `resolved` all causes are asked for."""
     result = Score(world.name, family)
     causes = world.causes
     true_units = {unit for cause in causes if cause.dimension == "device" for unit in cause.members}
@@ -120,7 +120,7 @@ def compare(
     wrong = [one for one in told if not any(is_right(one, cause) for cause in causes)]
     result.right = len(told) - len(wrong)
     result.misses += [f"wrong: {_shown(one)}" for one in wrong]
-    for cause, resolution in zip(causes, resolved, strict=True):
+    for cause, resolution in zip(causes, resolved or [None] * len(causes), strict=True):
         if cause.optional:
             continue
         if resolution is not None and resolution.from_chance is None:

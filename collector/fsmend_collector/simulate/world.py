@@ -77,7 +77,7 @@ class World:
     Attributes:
         happenings: when the collector learns it, in nanoseconds, and what.
         views: hosts that differ from the fleet's.
-        repeats: the stream is given a second time.
+        failing: units that truly failed; what is told of others is false.
     """
 
     fleet: SimulatedFleet
@@ -89,6 +89,7 @@ class World:
     views: dict[str, HostView] = field(default_factory=dict)
     end_ns: int = START
     quiet: set[str] = field(default_factory=set)
+    failing: set[Unit] = field(default_factory=set)
     _number: int = 0
 
     def at(self, time_ns: int, what: Happening) -> None:
@@ -132,7 +133,11 @@ class World:
             evidence = replace(evidence, filesystem_uuid=uuid, filesystem_type=kind, sector=None)
             if aspect == "corrupt":
                 evidence = replace(evidence, device_id="", device_name="", ino=self.rng.randrange(1, 1 << 20))
-        self.at(arrival_ns, replace(evidence, **fields))  # type: ignore[arg-type]
+        evidence = replace(evidence, **fields)  # type: ignore[arg-type]
+        self.at(arrival_ns, evidence)
+        if evidence.agent_id == view.agent_id and aspect != "undecoded":
+            named = (evidence.device_id, evidence.filesystem_uuid, device.device_id, uuid)
+            self.failing.update((view.agent_id, name) for name in named if name)
         return (view.agent_id, uuid if aspect == "corrupt" else device.device_id)
 
     def errors(
@@ -148,6 +153,7 @@ class World:
     def vanish(self, view: HostView, time_ns: int, back_ns: int = 0) -> Unit:
         """Let a host go away, and come back at a time; 0: it stays away."""
         self.at(time_ns, Presence(view.agent_id, connected=False))
+        self.failing.add((view.agent_id, view.agent_id))
         if back_ns:
             self.at(back_ns, Presence(view.agent_id, connected=True))
         return (view.agent_id, view.agent_id)

@@ -5,7 +5,7 @@ import pytest
 from fsmend_collector.simulate.fleet import FleetShape, make_fleet
 from fsmend_collector.simulate.run import Runner
 from fsmend_collector.simulate.scenarios import scenarios
-from fsmend_collector.simulate.score import score
+from fsmend_collector.simulate.score import resolutions, score
 
 FLEET = make_fleet(FleetShape(hosts=2_000), seed=3)
 QUICK = ["hba_fault", "enclosure_fault", "rack_power", "partition", "foreign_devices", "collector_restart"]
@@ -21,6 +21,7 @@ def test_a_scenario_is_the_same_for_the_same_seed_and_says_the_truth(name):
 
 @pytest.mark.parametrize("name", QUICK)
 def test_quick_scenarios_are_diagnosed(name):
-    outcome = Runner(scenarios()[name].world(FLEET, 9)).run()
-    result = score(outcome, scenarios()[name].family, lambda _: 3)
+    runner = Runner(scenarios()[name].world(FLEET, 9))
+    outcome = runner.run()
+    result = score(outcome, scenarios()[name].family, resolutions(runner.world, runner.diagnosis.scan.counting))
     assert (result.right, result.found, result.unit_repairs) == (result.told, result.causes, 0)

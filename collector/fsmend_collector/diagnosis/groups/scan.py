@@ -83,9 +83,7 @@ class GroupScan:
         if time_ns < bounds.PLAUSIBLE_NS or time_ns > evidence.received_ns + bounds.FUTURE_NS:
             time_ns = evidence.received_ns
         kind, unit = self._unit(evidence, aspect)
-        if not self._owns(evidence.agent_id, kind, unit):
-            self.disowned += 1
-            return
+        self.disowned += not self._owns(evidence.agent_id, kind, unit)
         self.sight((aspect, kind, evidence.agent_id, unit), time_ns, evidence.event_id)
 
     def observe_silence(self, agent_id: str, since_ns: int) -> None:
@@ -93,7 +91,7 @@ class GroupScan:
         self.sight(("silent", HOST, agent_id, agent_id), since_ns, f"silent:{agent_id}:{since_ns}")
 
     def _owns(self, agent_id: str, kind: int, unit: str) -> bool:
-        """Say whether the unit is in the host's inventory: what an agent says of others counts for nothing."""
+        """Say whether the unit is in the host's inventory: of others it speaks against its own host only."""
         owned = self._owned.get((agent_id, kind))
         return not owned or unit in owned
 
@@ -130,7 +128,8 @@ class GroupScan:
     def _insert(self, mark: Mark) -> None:
         _, kind, agent_id, unit = mark.key
         view = self._views.get(agent_id) or HostView(agent_id)
-        mark.groups = tuple(self._worth(view.unit_groups(kind, unit)))
+        owns = self._owns(agent_id, kind, unit)
+        mark.groups = tuple(self._worth(view.unit_groups(kind, unit) if owns else [("host", agent_id)]))
         if expected_by(self.changes, mark) is not None:
             mark.groups = ()
             self.swallowed += 1

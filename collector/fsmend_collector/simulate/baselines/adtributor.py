@@ -9,8 +9,8 @@ import math
 from collections import Counter, defaultdict
 
 from fsmend_collector.diagnosis.groups.views import Group
-from fsmend_collector.simulate.baselines.alerts import Alert, alerts
 from fsmend_collector.simulate.run import Reported
+from fsmend_collector.simulate.sightings import Sighting, sightings
 from fsmend_collector.simulate.world import HOUR, World
 
 _EACH_EXPLAINS = 0.1
@@ -23,9 +23,9 @@ def report(world: World) -> list[Reported]:
     """Return the causes of the hours with too many failing units; hours in a row are one."""
     sizes = world.fleet.population.sizes
     whole = sizes["fleet", "all"][0]
-    by_hour: defaultdict[int, dict[tuple[str, str], Alert]] = defaultdict(dict)
-    for one in alerts(world):
-        by_hour[one.time_ns // HOUR].setdefault(one.unit, one)
+    by_hour: defaultdict[int, dict[tuple[str, str], Sighting]] = defaultdict(dict)
+    for one in sightings(world):
+        by_hour[one.arrival_ns // HOUR].setdefault(one.unit, one)
     drives = world.fleet.drives
     per_hour = drives.lost_per_hour + drives.media_per_hour + drives.link_per_hour + drives.health_per_hour
     forecast = per_hour * whole
@@ -43,7 +43,7 @@ def report(world: World) -> list[Reported]:
     ]
 
 
-def _cause(units: list[Alert], forecast: float, sizes: dict[Group, list[int]], whole: int) -> list[Group]:
+def _cause(units: list[Sighting], forecast: float, sizes: dict[Group, list[int]], whole: int) -> list[Group]:
     """Return the set of elements of the most surprising dimension."""
     counts = Counter(group for one in units for group in one.groups)
     best: tuple[float, list[Group]] = (0.0, [])

@@ -5,8 +5,8 @@
 
 from collections import defaultdict
 
-from fsmend_collector.simulate.baselines.alerts import Alert, alerts
 from fsmend_collector.simulate.run import Reported
+from fsmend_collector.simulate.sightings import Sighting, sightings
 from fsmend_collector.simulate.world import MINUTE, World
 
 _INTERVAL_NS = 5 * MINUTE
@@ -14,24 +14,24 @@ _INTERVAL_NS = 5 * MINUTE
 
 def report(world: World) -> list[Reported]:
     """Return the notifications; one about a single unit names the unit."""
-    groups: defaultdict[tuple[str, str], list[Alert]] = defaultdict(list)
-    for one in alerts(world):
+    groups: defaultdict[tuple[str, str], list[Sighting]] = defaultdict(list)
+    for one in sightings(world):
         rack = next((value for dimension, value in one.groups if dimension == "rack"), "")
         groups[rack, one.aspect].append(one)
     found = []
     for (rack, aspect), rows in sorted(groups.items()):
         start = 0
         for at in range(1, len(rows) + 1):
-            if at == len(rows) or rows[at].time_ns - rows[at - 1].time_ns > _INTERVAL_NS:
+            if at == len(rows) or rows[at].arrival_ns - rows[at - 1].arrival_ns > _INTERVAL_NS:
                 units = frozenset(one.unit for one in rows[start:at])
                 if len(units) > 1:
                     found.append(
-                        Reported(f"{rack} {aspect} {start}", aspect, "rack", rack, units, (), rows[start].time_ns)
+                        Reported(f"{rack} {aspect} {start}", aspect, "rack", rack, units, (), rows[start].arrival_ns)
                     )
                 else:
                     ((agent, name),) = units
                     found.append(
-                        Reported(f"{agent} {name} {start}", aspect, "device", name, units, (), rows[start].time_ns)
+                        Reported(f"{agent} {name} {start}", aspect, "device", name, units, (), rows[start].arrival_ns)
                     )
                 start = at
     return found

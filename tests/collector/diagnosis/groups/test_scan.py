@@ -106,10 +106,10 @@ def test_a_change_before_a_fault_is_named_as_suspect():
     assert verdict.changes == ("kernel 6.3",)
 
 
-def test_an_agent_that_claims_foreign_disks_makes_no_fault():
+def test_what_an_agent_claims_of_foreign_disks_counts_against_its_own_host_only():
     foreign = [replace(one, agent_id="a300") for one in lost(range(20, 30))]
     scan = scanned(foreign)
-    assert causes(scan) == {}
+    assert list(causes(scan)) == [("host", "a300")]
     assert scan.disowned == 80
 
 
