@@ -16,6 +16,7 @@ from fsmend_collector.simulate.wire.errors import SimulationRefused
 from fsmend_collector.simulate.wire.operator import Access
 
 _PROGRAM = (sys.executable, "-m", "fsmend_collector.cli")
+_LEASHED = (sys.executable, "-m", "fsmend_collector.simulate.wire.leashed")
 _OPERATOR_FILES = ("simulate.crt", "simulate.key", "authority.crt")
 _READY_SECONDS = 30.0
 _STOP_SECONDS = 20.0
@@ -61,7 +62,7 @@ class StartedCollector:
         if not self.config.exists():
             await self._initialise()
         with self.log.open("ab") as log:
-            arguments = (*_PROGRAM, "run", "--config", str(self.config))
+            arguments = (*_LEASHED, str(os.getpid()), "run", "--config", str(self.config))
             self._process = await asyncio.create_subprocess_exec(
                 *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
