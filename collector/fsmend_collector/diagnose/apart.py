@@ -51,11 +51,11 @@ async def diagnose_again(
     assert child.stdout is not None  # noqa: S101
     assert child.stderr is not None  # noqa: S101
     said = asyncio.create_task(child.stderr.read())
+    ended_well = False
     try:
         wanted = {"store_url": store_url, "diagnosis": diagnosis, "since_ns": since_ns, "until_ns": until_ns}
         child.stdin.write(json.dumps(wanted).encode())
         child.stdin.close()
-        ended_well = False
         async for frame in _frames(child.stdout):
             ended_well = not frame
             if frame:
@@ -63,8 +63,9 @@ async def diagnose_again(
         if not ended_well:
             raise ReplayFailed((await said).decode(errors="replace").strip()[-_STDERR_KEPT:] or "the replay was ended")
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
+        if not ended_well:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
         await child.wait()
         said.cancel()
         await asyncio.gather(said, return_exceptions=True)

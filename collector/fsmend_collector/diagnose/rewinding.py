@@ -47,7 +47,7 @@ def rewind(connection: Connection, following: Following, since_ns: int, now_ns: 
 
 
 def incidents_as_of(connection: Connection, since_ns: int) -> Iterator[incident_pb2.Incident]:
-    """Yield the incidents that were open or over at a time, oldest first; what ended or was merged later is open again."""
+    """Yield the incidents that were open or over at a time, oldest first; what ended later is open again."""
     known = set(connection.execute(select(incidents.c.id).where(incidents.c.opened_ns < since_ns)).scalars())
     chosen = select(incidents.c.incident).where(incidents.c.opened_ns < since_ns)
     chosen = chosen.order_by(incidents.c.opened_ns, incidents.c.id)
