@@ -18,6 +18,8 @@ def device_named(connection: Connection, name: str) -> Row[Any]:
     statement = select(devices, agents.c.host_name).join(agents, agents.c.agent_id == devices.c.agent_id)
     named = or_(devices.c.device_id == name, devices.c.serial == name)
     rows = connection.execute(statement.where(named)).all() if name else []
+    if not rows and name:
+        rows = connection.execute(statement.where(has_prefix(devices.c.device_id, name)).limit(6)).all()
     if not rows and ":" in name:
         host, _, kernel_name = name.rpartition(":")
         here = agents_of_host(connection, host)
@@ -25,8 +27,6 @@ def device_named(connection: Connection, name: str) -> Row[Any]:
         rows = connection.execute(statement.where(devices.c.agent_id.in_(list(here)), own)).all()
         if not here and ":" not in host:
             raise NoSuchObject(f"there is no host {host!r}\n`fsmend get hosts` lists them")
-    if not rows and name:
-        rows = connection.execute(statement.where(has_prefix(devices.c.device_id, name)).limit(6)).all()
     present = [row for row in rows if row.present]
     return _only(present or list(rows), name)
 

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from sqlalchemy import insert
 
+from fsmend_collector.diagnosis.groups import Population
 from fsmend_collector.dispatch import Dispatch
 from fsmend_collector.feed import Feed
 from fsmend_collector.ingest import Ingest
@@ -73,6 +74,7 @@ class Collector:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._sequences = {}
+        self.population = Population()
         self.port = 0
 
     def run(self, coroutine):
@@ -91,7 +93,9 @@ class Collector:
 
     async def serve(self):
         self.server = grpc.aio.server()
-        parts = QueryParts(self.store, self.feed, self.dispatch, Gate(), self._join_token)
+        parts = QueryParts(
+            self.store, self.feed, self.dispatch, Gate(), self._join_token, population=lambda: self.population
+        )
         add_QueryServicer_to_server(QueryService(parts), self.server)
         pair = self.authority.server_pair()
         credentials = grpc.ssl_server_credentials([pair], self.authority.pem, require_client_auth=True)

@@ -8,6 +8,8 @@ from fsmend_collector.query.render.why import member_rows
 from fsmend_proto.v1 import why_pb2
 
 _SURPRISING = 0.01
+_STRIKING = 0.1
+_LEAST = 2
 
 
 def same_lines(same: why_pb2.Same) -> list[str]:
@@ -34,15 +36,15 @@ def same_lines(same: why_pb2.Same) -> list[str]:
 
 def verdict(same: why_pb2.Same) -> str:
     """Answer "is it only me?" in one line."""
-    found = [one for one in same.groups if one.p < _SURPRISING and one.failing_hosts]
-    if found:
-        one = found[0]
-        local = one.counted == "devices"
-        fail, others = (one.failing_now + one.failed_recently, one.devices) if local else (one.failing_hosts, one.hosts)
-        text = (
-            f"It is not only this one: {fail} of {others} other {one.counted} of {one.dimension} {one.value} fail too"
-        )
-        return visible(f"{text} ({one.expected:.2g} expected, chance {one.p:.2g})")
+    first = same.groups[0] if same.groups else why_pb2.SharedGroup(p=1.0)
+    local = first.counted == "devices"
+    fail = first.failing_now + first.failed_recently if local else first.failing_hosts
+    if fail and (first.p < _SURPRISING or (first.p < _STRIKING and fail >= _LEAST)):
+        others = first.devices if local else first.hosts
+        sure = "is" if first.p < _SURPRISING else "may"
+        text = f"It {sure} not {'' if sure == 'is' else 'be '}only this one: {fail} of {others} other {first.counted}"
+        text += f" of {first.dimension} {first.value} fail too"
+        return visible(f"{text} ({first.expected:.2g} expected, chance {first.p:.2g})")
     if any(one.failing_hosts for one in same.groups):
         return "It looks alone: others fail too, but in no group that it shares more than the fleet does"
     return "It looks alone: nothing that it shares anything with fails"
