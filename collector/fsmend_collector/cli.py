@@ -69,12 +69,19 @@ def init(
 ) -> None:
     """Make authority, certificates and configuration, and a context for `fsmend`."""
     from fsmend_collector import initialise as setup  # noqa: PLC0415  cryptography loads only when it is needed
-    from fsmend_collector.operators import Operator, default_contexts_file, issue_operator  # noqa: PLC0415
+    from fsmend_collector.operators import (  # noqa: PLC0415
+        Operator,
+        default_contexts_file,
+        issue_operator,
+        refuse_others_folder,
+    )
 
+    who = Operator(operator or getpass.getuser(), contexts_file or default_contexts_file())
     names = [name, *addresses] if name else addresses
     config = setup.write_config(config_path, directory.absolute(), names, listen, enrol_listen)
+    if not (config.pki_directory / "authority.crt").exists():
+        refuse_others_folder(who.contexts_file, None)
     authority = setup.initialise(config)
-    who = Operator(operator or getpass.getuser(), contexts_file or default_contexts_file())
     issue_operator(authority, config, who)
     click.echo(f"authority     {config.pki_directory / 'authority.crt'}")
     click.echo(f"configuration {config_path}")

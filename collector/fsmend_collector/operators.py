@@ -18,6 +18,7 @@ from fsmend_collector.pki.certificates import certificate_pem, identity_name, ke
 from fsmend_collector.store.schema import revocations
 
 OPERATOR_DAYS = 365
+AUTHORITY_FILE = "authority.crt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,9 @@ def issue_operator(authority: Authority, config: Config, operator: Operator) -> 
     """Issue an operator's certificate, and write it with its key and context.
 
     Raises:
-        ConfigError: the name is none, or a file cannot be written.
+        ConfigError: the name is none, the folder belongs to another collector, or a file cannot be written.
     """
+    refuse_others_folder(operator.contexts_file, authority.pem)
     key = new_key()
     certificate = authority.issue_client("operator", operator.name, key.public_key(), datetime.now(UTC), OPERATOR_DAYS)
     directory = operator.contexts_file.parent
@@ -48,10 +50,33 @@ def issue_operator(authority: Authority, config: Config, operator: Operator) -> 
         contexts = _with_context(operator, config)
         write_file(directory / f"{operator.name}.key", key_pem(key), 0o600)
         write_file(directory / f"{operator.name}.crt", certificate_pem(certificate), 0o644)
-        write_file(directory / "authority.crt", authority.pem, 0o644)
+        write_file(directory / AUTHORITY_FILE, authority.pem, 0o644)
         write_file(operator.contexts_file, contexts, 0o600)
     except OSError as error:
         raise ConfigError(f"cannot write {error.filename}: {error.strerror}") from error
+
+
+def refuse_others_folder(contexts_file: Path, authority_pem: bytes | None) -> None:
+    """Refuse a folder whose contexts are of another collector: its authority, certificates and keys have these names.
+
+    Args:
+        contexts_file: where a context is to be written.
+        authority_pem: of this collector; None: it is still to be made, so any other one is another's.
+
+    Raises:
+        ConfigError: there is another authority beside it.
+    """
+    other = contexts_file.parent / AUTHORITY_FILE
+    try:
+        known = other.read_bytes()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(f"cannot read {other}: {error.strerror}") from error
+    if known != authority_pem:
+        problem = f"{contexts_file} belongs to another collector: {other} is not this one's authority"
+        advice = "pass --contexts-file with another folder; or move that folder away, when its collector is gone"
+        raise ConfigError(f"{problem}\n{advice}")
 
 
 def _with_context(operator: Operator, config: Config) -> bytes:
@@ -70,7 +95,7 @@ def _with_context(operator: Operator, config: Config) -> bytes:
         "address": join_address(host, port),
         "certificate": f"{operator.name}.crt",
         "key": f"{operator.name}.key",
-        "authority": "authority.crt",
+        "authority": AUTHORITY_FILE,
     }
     document.setdefault("current", operator.context)
     return yaml.safe_dump(document, sort_keys=False).encode()

@@ -164,3 +164,24 @@ def test_a_second_collector_on_one_state_directory_is_refused(initialised, tmp_p
     assert done.returncode == 1
     assert "another collector runs" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("verb", [("init", "--name=b.example", "--operator=kim"), ("operator", "create", "kim")])
+def test_the_folder_of_another_collectors_contexts_is_left_alone(initialised, tmp_path, verb):
+    """Its authority, certificates and keys would be overwritten, and its contexts would trust the wrong collector."""
+    home, other = initialised / "home", tmp_path / "other"
+    config = f"--config={other / 'collector.toml'}"
+    if verb[0] == "operator":
+        init = ("init", "--name=b.example", f"--directory={other / 'state'}", f"--contexts-file={other / 'c.yaml'}")
+        assert CliRunner().invoke(main, [*init, config]).exit_code == 0
+    before = {file.name: file.read_bytes() for file in home.iterdir()}
+    arguments = [*verb, f"--contexts-file={home / 'contexts.yaml'}", config]
+    if verb[0] == "init":
+        arguments.append(f"--directory={other / 'state'}")
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 1
+    assert "belongs to another collector" in done.output
+    assert "pass --contexts-file with another folder" in done.output
+    assert {file.name: file.read_bytes() for file in home.iterdir()} == before
+    if verb[0] == "init":
+        assert not (other / "state/pki").exists()
