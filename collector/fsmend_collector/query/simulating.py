@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fsmend_collector.query.cli import Settings
 from fsmend_collector.query.errors import QueryError
 from fsmend_collector.simulate.fleet import FleetShape, SimulatedFleet, make_fleet
-from fsmend_collector.simulate.in_memory import play, truth_of
+from fsmend_collector.simulate.in_memory import FleetTooSmall, play, truth_of, world_of
 from fsmend_collector.simulate.report.page import Report, page
 from fsmend_collector.simulate.report.result import Result, result_of
 from fsmend_collector.simulate.report.totals import Totals, duration
@@ -29,6 +29,8 @@ from fsmend_collector.simulate.wire.errors import SimulationRefused
 from fsmend_collector.simulate.wire.operator import Access
 from fsmend_collector.simulate.wire.started import StartedCollector
 from fsmend_collector.simulate.world import World
+
+_LARGER = "give it more with --hosts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +119,8 @@ def run_in_memory(choice: Choice) -> Done:
 def _played(scenario: Scenario, fleet: SimulatedFleet, seed: int) -> tuple[Result, list[dict[str, Any]]]:
     try:
         return play(scenario, fleet, seed)
-    except (IndexError, ValueError) as error:
-        raise too_small(scenario, fleet) from error
-
-
-def too_small(scenario: Scenario, fleet: SimulatedFleet) -> QueryError:
-    """Return the error of a scenario that finds too few of what it needs to let fail."""
-    return QueryError(f"{scenario.name} needs more than {fleet.shape.hosts} hosts", "give it more with --hosts")
+    except FleetTooSmall as error:
+        raise QueryError(str(error), _LARGER) from None
 
 
 def run_over_wire(choice: Choice, options: dict[str, Any]) -> Done:
@@ -135,11 +132,10 @@ def run_over_wire(choice: Choice, options: dict[str, Any]) -> Done:
     (scenario,) = choice.scenarios
     fleet = make_fleet(FleetShape(hosts=choice.hosts), choice.seed)
     try:
-        world = scenario.world(fleet, choice.seed)
-    except (IndexError, ValueError) as error:
-        raise too_small(scenario, fleet) from error
-    try:
+        world = world_of(scenario, fleet, choice.seed)
         run = asyncio.run(_over_wire(world, _wish(options)))
+    except FleetTooSmall as error:
+        raise QueryError(str(error), _LARGER) from None
     except SimulationRefused as error:
         raise QueryError(*str(error).split("\n", 1)) from None
     judge = run.judge

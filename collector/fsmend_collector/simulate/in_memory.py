@@ -10,9 +10,29 @@ from fsmend_collector.simulate.score import resolutions, score
 from fsmend_collector.simulate.world import World
 
 
+class FleetTooSmall(Exception):  # noqa: N818  a state
+    """Say that a scenario finds too few of what it needs to let fail."""
+
+
+def world_of(scenario: Scenario, fleet: SimulatedFleet, seed: int) -> World:
+    """Let a scenario happen to a fleet.
+
+    Raises:
+        FleetTooSmall: with this one it cannot.
+    """
+    try:
+        return scenario.world(fleet, seed)
+    except (IndexError, ValueError) as error:  # random's own words for "nothing to choose from"
+        raise FleetTooSmall(f"{scenario.name} needs more than {fleet.shape.hosts} hosts") from error
+
+
 def play(scenario: Scenario, fleet: SimulatedFleet, seed: int) -> tuple[Result, list[dict[str, Any]]]:
-    """Run one scenario; return what came of it, and the truth."""
-    world = scenario.world(fleet, seed)
+    """Run one scenario; return what came of it, and the truth.
+
+    Raises:
+        FleetTooSmall: the scenario needs a larger fleet.
+    """
+    world = world_of(scenario, fleet, seed)
     runner = Runner(world)
     outcome = runner.run()
     resolved = resolutions(world, runner.diagnosis.scan.counting)

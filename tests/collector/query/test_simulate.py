@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from click.testing import CliRunner
 
 from fsmend_collector.query.cli import main
@@ -25,3 +26,41 @@ def test_a_scenario_is_run_and_its_truth_is_written(tmp_path):
 
 def test_an_unknown_scenario_is_a_usage_error():
     assert CliRunner().invoke(main, ["simulate", "nothing"]).exit_code == 2
+
+
+def test_a_report_and_a_curve_are_written(tmp_path):
+    report = tmp_path / "report.html"
+    options = ["--hosts", "400", "--seeds", "2", "--curve", "--report", str(report)]
+    done = CliRunner().invoke(main, ["simulate", *options, "hba_fault"])
+    assert done.exit_code == 0, done.output
+    assert "Recall against k" in report.read_text()
+    assert done.stdout.splitlines()[1].split()[:3] == ["hba_fault", "2", "2"]
+
+
+def test_a_fleet_that_is_too_small_is_said_in_one_line():
+    done = CliRunner().invoke(main, ["simulate", "model_kernel", "--hosts", "60"])
+    assert done.exit_code == 1
+    assert "needs more than 60 hosts" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["rack_power", "--stay"],
+        ["rack_power", "--speed", "2"],
+        ["rack_power", "hba_fault", "--start-collector"],
+        ["rack_power", "--over-wire", "--start-collector"],
+        ["rack_power", "--start-collector", "--curve"],
+        ["rack_power", "--start-collector", "--into-this-collector"],
+    ],
+)
+def test_options_that_do_not_belong_together_are_a_usage_error(options):
+    assert CliRunner().invoke(main, ["simulate", *options]).exit_code == 2
+
+
+def test_over_the_wire_goes_to_the_collector_of_the_context(tmp_path):
+    done = CliRunner().invoke(
+        main, ["--contexts-file", str(tmp_path / "none"), "simulate", "rack_power", "--over-wire"]
+    )
+    assert done.exit_code == 1
+    assert "there is no contexts file" in done.stderr

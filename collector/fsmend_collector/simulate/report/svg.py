@@ -37,7 +37,6 @@ def picture(width: float, height: float, title: str, *children: str) -> str:
         "svg",
         element("title", text(title)),
         *children,
-        xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {number(float(width))} {number(float(height))}",
         role="img",
         aria_label=title,
