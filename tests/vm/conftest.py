@@ -2,7 +2,7 @@
 
 import pytest
 from vm.fleet import MIB, Collector, Host
-from vm.machine import missing
+from vm.machine import compile_agent, missing
 from vm.report import Report
 
 
@@ -10,6 +10,7 @@ from vm.report import Report
 def _machines():
     if problem := missing():
         pytest.skip(f"NOT RUN: {problem}")
+    compile_agent()
 
 
 CALENDAR = """

@@ -39,12 +39,18 @@ class Xfs:
     def disk(self):
         return self.host.disk
 
-    def make(self, options="-m rmapbt=1,reflink=1"):
-        """Make and fill a new one, and leave it unmounted; return its UUID."""
+    def make(self, options="-m rmapbt=1,reflink=1", more="", mounted_with="defaults"):
+        """Make and fill a new one, and leave it unmounted; return its UUID.
+
+        Args:
+            options: of mkfs.xfs.
+            more: a shell script that fills it further.
+            mounted_with: options of the mount in which it is filled.
+        """
         self.host.sh(f"wipefs -aq {self.disk}; mkfs.xfs -q -f {options} {self.disk}; mkdir -p {MOUNT} {ASIDE}")
         self.uuid = self.host.sh(f"blkid -o value -s UUID -p {self.disk}").strip()
         fill = FILL if "reflink=1" in options else FILL.replace("--reflink=always ", "")
-        self.host.sh(f"mount {self.disk} {ASIDE}; cd {ASIDE}; {fill} cd /; umount {ASIDE}")
+        self.host.aside(f"mount -o {mounted_with} {self.disk} {ASIDE}; cd {ASIDE}; {fill}{more}\ncd /; umount {ASIDE}")
         return self.uuid
 
     def mount(self, options="", *, exchange=True):
@@ -66,13 +72,13 @@ class Xfs:
         self.host.machine.run(
             "/bin/sh",
             "-c",
-            f"umount {ASIDE}; for i in $(seq 60); do umount {MOUNT} && break || mountpoint -q {MOUNT} || break; sleep 0.5; done",
+            f"for i in $(seq 60); do umount {MOUNT} && break || mountpoint -q {MOUNT} || break; sleep 0.5; done",
         )
 
-    def problems(self):
+    def problems(self, *options):
         """Return what xfs_repair says of the unmounted filesystem; empty when it is clean."""
         self.exchange("off")
-        done = self.host.machine.run("xfs_repair", "-n", self.disk)
+        done = self.host.machine.run("xfs_repair", "-n", *options, self.disk)
         # It names its own addresses in memory, which differ every time.
         return "" if done.status == 0 else re.sub(r"\b(?:0x)?[0-9a-f]{10,16}\b", "ADDRESS", done.stdout + done.stderr)
 
@@ -96,4 +102,4 @@ class Xfs:
 
     def inode(self, path):
         """Return the number of a file's inode, of an unmounted filesystem."""
-        return int(self.host.sh(f"mount {self.disk} {ASIDE}; stat -c %i {ASIDE}/{path}; umount {ASIDE}"))
+        return int(self.host.aside(f"mount {self.disk} {ASIDE}; stat -c %i {ASIDE}/{path}; umount {ASIDE}"))

@@ -95,7 +95,7 @@ def ended(view):
 
 
 class Host:
-    """A machine with the agent of this checkout; its state survives a power cut on /dev/vda, /dev/vdb is for tests."""
+    """A machine with the agent of this checkout; its state survives a power cut on /dev/vda, the others are for tests."""
 
     def __init__(self, collector, directory, name, data_bytes=400 * MIB, **labels):
         self.collector = collector
@@ -105,6 +105,7 @@ class Host:
         self.machine = Machine(directory, name, [])
         self.machine.add_disk(96 * MIB)
         self.disk = self.machine.add_disk(data_bytes)
+        self.realtime_disk = self.machine.add_disk(64 * MIB)
 
     def boot(self):
         """Boot it, with its state mounted."""
@@ -165,6 +166,12 @@ class Host:
 
     def sh(self, script, timeout=300.0):
         return self.machine.sh(script, timeout=timeout)
+
+    def aside(self, script):
+        """Run a script whose mounts nobody else sees: each that the agent saw would cost it an inventory."""
+        done = self.machine.run("unshare", "--mount", "/bin/sh", "-euc", script)
+        assert done.status == 0, done
+        return done.stdout
 
     def log_end(self):
         agent = self.machine.run("tail", "-n", "30", f"{STATE}/agent.log").stdout

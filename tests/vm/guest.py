@@ -1,6 +1,6 @@
 """Be the first process of a test's virtual machine: bring it up, then run the commands that come through a port.
 
-Usage: guest.py HOST-NAME. The root is the machine's own, read-only over 9p; only /run can be written. A request is one
+Usage: guest.py HOST-NAME PYCACHE. The root is the machine's own, read-only over 9p; only /run can be written. A request is one
 line of JSON, {"argv", "input", "timeout"}; the answer one line, {"status", "stdout", "stderr"}. Standard library only.
 """
 
@@ -24,7 +24,7 @@ def mount(source, target, kind, options=""):
         raise OSError(ctypes.get_errno(), f"mount {kind} on {target}")
 
 
-def bring_up(host_name):
+def bring_up(host_name, pycache):
     mount("proc", "/proc", "proc")
     mount("sysfs", "/sys", "sysfs")
     mount("run", "/run", "tmpfs", "mode=755")
@@ -41,6 +41,7 @@ def bring_up(host_name):
         TMPDIR="/run/tmp",
         LC_ALL="C.UTF-8",
         PYTHONDONTWRITEBYTECODE="1",
+        PYTHONPYCACHEPREFIX=pycache,  # compiled outside: to compile in here at each start takes longer than to start
         PYTHONUNBUFFERED="1",
     )
     socket.sethostname(host_name)
@@ -106,7 +107,7 @@ def serve(port):
 
 if __name__ == "__main__":
     try:
-        bring_up(sys.argv[1])
+        bring_up(*sys.argv[1:3])
         serve(open_port())
     except BaseException:
         traceback.print_exc()  # on the console; the end of the first process is a panic, and QEMU leaves

@@ -15,6 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fsmend_agent.both import SMALL
+from stage.processes import BIN, PYCACHE
+
 HERE = Path(__file__).resolve().parent
 QEMU = "qemu-system-x86_64"
 COMMANDS_PORT = "fsmend.commands"
@@ -49,6 +52,19 @@ def missing():
     if shutil.which(QEMU) is None:
         return f"{QEMU} is not installed"
     return "" if cached_kernel() else "the test kernel is not built: tests/vm/build-kernel.sh"
+
+
+def compile_agent():
+    """Compile, out here, what the agent imports in there, each way in which it is started."""
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(PYCACHE), "PYTHONDONTWRITEBYTECODE": ""}
+    modules = "import fsmend_agent.agent, fsmend_agent.link.link, fsmend_agent.enrol, fsmend_agent.both"
+    for arguments in (
+        (sys.executable, "-c", modules),
+        (sys.executable, *SMALL, "-c", modules),
+        (sys.executable, *SMALL, "-m", "fsmend_agent", "inventory", "--binary"),
+        (BIN / "fsmend-agent", "probe"),
+    ):
+        subprocess.run(arguments, env=environment, stdout=subprocess.DEVNULL, check=True)
 
 
 @dataclass
@@ -105,13 +121,16 @@ class Machine:
 
     def _arguments(self, path):
         root = "root=/dev/root rootfstype=9p rootflags=trans=virtio,version=9p2000.L,msize=512000,cache=loose ro"
-        start = f"init={sys.executable} -- -I {HERE / 'guest.py'} {self.name}"
+        start = f"init={sys.executable} -- -I {HERE / 'guest.py'} {self.name} {PYCACHE}"
         arguments = [
-            *(QEMU, "-accel", ACCELERATOR, "-cpu", "max", "-smp", "1", "-m", str(self.memory_mib)),
+            *(QEMU, "-accel", ACCELERATOR, "-cpu", "Nehalem", "-smp", "1", "-m", str(self.memory_mib)),
             *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
             *("-serial", f"file:{self.console}"),
             *("-kernel", os.fspath(cached_kernel())),
-            *("-append", f"{root} console=ttyS0 quiet loglevel=4 panic=-1 no_timer_check raid=noautodetect net.ifnames=0 {start}"),
+            *(
+                "-append",
+                f"{root} console=ttyS0 quiet loglevel=4 panic=-1 no_timer_check mitigations=off raid=noautodetect net.ifnames=0 {start}",
+            ),
             *("-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"),
             *("-device", "virtio-9p-pci,fsdev=root,mount_tag=/dev/root"),
             *("-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="),

@@ -1,7 +1,7 @@
 """The scheduled check of a whole XFS goes on where it was cut short: cancelled, the agent restarted, the power cut."""
 
 import pytest
-from vm.filesystem import MOUNT, Xfs
+from vm.filesystem import Xfs
 from vm.fleet import ended, wait_for
 
 from fsmend_proto.v1 import command_pb2 as pb
@@ -23,9 +23,8 @@ def often(watched_host):
 def xfs(often):
     """A healthy filesystem with enough inodes for a check that can be cut short."""
     made = Xfs(often)
-    made.make()
+    made.make(more=f"mkdir many; cd many; seq {FILES} | xargs touch")
     made.mount()
-    often.sh(f"mkdir {MOUNT}/many; cd {MOUNT}/many; seq {FILES} | xargs touch; sync -f .")
     yield made
     made.release()
 
