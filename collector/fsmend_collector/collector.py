@@ -113,6 +113,7 @@ class Collector:
                 join_token=self.join_token,
                 token_seconds=config.certificates.token_ttl_seconds,
                 diagnosis=config.diagnosis,
+                groups=config.groups,
                 population=lambda: self.diagnose.population,
             )
         )

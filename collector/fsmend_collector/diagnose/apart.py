@@ -7,7 +7,6 @@ has gone ends with its next frame.
 
 import asyncio
 import contextlib
-import dataclasses
 import json
 import os
 import struct
@@ -18,8 +17,7 @@ from typing import Any
 
 from fsmend_collector.diagnose.again import Again, ReplayFailed
 from fsmend_collector.diagnose.following import Following
-from fsmend_collector.diagnosis import DiagnosisConfig, read_config
-from fsmend_collector.diagnosis.groups import ScanSettings
+from fsmend_collector.diagnose.tables import read_tables
 from fsmend_collector.errors import CollectorError
 from fsmend_collector.store.engine import make_engine
 from fsmend_proto.v1 import why_pb2
@@ -31,13 +29,13 @@ _STDERR_KEPT = 2_000
 
 
 async def diagnose_again(
-    store_url: str, diagnosis: dict[str, Any], since_ns: int, until_ns: int
+    store_url: str, tables: dict[str, Any], since_ns: int, until_ns: int
 ) -> AsyncGenerator[why_pb2.DiagnoseAgainReply, None]:
     """Yield what the child tells; when the caller stops, the child ends.
 
     Args:
         store_url: of the store.
-        diagnosis: the [diagnosis] table of a configuration, checked.
+        tables: of a configuration, checked.
         since_ns: incidents that began at or after this are compared.
         until_ns: and before this.
 
@@ -53,7 +51,7 @@ async def diagnose_again(
     said = asyncio.create_task(child.stderr.read())
     ended_well = False
     try:
-        wanted = {"store_url": store_url, "diagnosis": diagnosis, "since_ns": since_ns, "until_ns": until_ns}
+        wanted = {"store_url": store_url, "tables": tables, "since_ns": since_ns, "until_ns": until_ns}
         child.stdin.write(json.dumps(wanted).encode())
         child.stdin.close()
         async for frame in _frames(child.stdout):
@@ -69,12 +67,6 @@ async def diagnose_again(
         await child.wait()
         said.cancel()
         await asyncio.gather(said, return_exceptions=True)
-
-
-def table_of(config: DiagnosisConfig) -> dict[str, Any]:
-    """Return the [diagnosis] table that a configuration came from."""
-    table = {one.name: getattr(config, one.name) for one in dataclasses.fields(config) if one.name != "rules"}
-    return table | {"rules": {name: dataclasses.asdict(rule) for name, rule in config.rules.items()}}
 
 
 async def _frames(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
@@ -102,9 +94,9 @@ def main() -> int:
     """Do one replay, as stdin asks for it."""
     wanted = json.load(sys.stdin)
     _give_way()
-    config, _ = read_config(wanted["diagnosis"])
+    config, groups, _ = read_tables(wanted["tables"])
     engine = make_engine(wanted["store_url"], writes=False)
-    following = Following(config, ScanSettings())
+    following = Following(config, groups)
     try:
         Again(engine, following, wanted["since_ns"], wanted["until_ns"], _tell).run()
     except CollectorError as error:

@@ -20,6 +20,7 @@ from fsmend_collector.query.times import TIME_HELP, TimeParameter
 from fsmend_proto.v1 import why_pb2
 
 EXIT_DIFFERS = 3
+_TABLES = ("diagnosis", "groups")
 _CONFIG = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -28,7 +29,7 @@ _CONFIG = click.Path(exists=True, dir_okay=False, path_type=Path)
     "-S", "--since", type=TimeParameter(), required=True, help=f"Incidents that began since then: {TIME_HELP}."
 )
 @click.option("-U", "--until", type=TimeParameter(), help="And before then; now unless given.")
-@click.option("--config", type=_CONFIG, help="Try the [diagnosis] table of this collector.toml.  [default: its own]")
+@click.option("--config", type=_CONFIG, help="Try [diagnosis] and [groups] of this collector.toml.  [default: its own]")
 @output_option("table", "json", "yaml")
 def diagnose(since: int, until: int | None, config: Path | None, output: str) -> None:
     """Diagnose stored history again, in shadow, and compare the incidents.
@@ -61,18 +62,18 @@ def diagnose(since: int, until: int | None, config: Path | None, output: str) ->
 
 
 def _text(config: Path | None) -> str:
-    """Return the [diagnosis] table of a file as TOML: the rest of a configuration is nobody's business here."""
+    """Return the tables of a file that diagnosis goes by, as TOML: the rest is nobody's business here."""
     if config is None:
         return ""
     import tomllib  # noqa: PLC0415  only with --config
 
     try:
-        table = tomllib.loads(config.read_bytes().decode()).get("diagnosis", {})
+        raw = tomllib.loads(config.read_bytes().decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise QueryError(f"{config} is not TOML: {error}") from None
     except OSError as error:
         raise QueryError(f"cannot read {config}: {error.strerror}") from None
-    return "\n".join(["[diagnosis]", *_entries(table, "")]) if isinstance(table, dict) else "diagnosis = 0"
+    return "\n".join(_entries({name: raw[name] for name in _TABLES if name in raw}, "")) or "# its defaults"
 
 
 def _entries(table: dict[str, Any], prefix: str) -> Iterator[str]:

@@ -15,7 +15,7 @@ import grpc
 
 from fsmend_collector.commands import FINAL_STATES
 from fsmend_collector.diagnosis import DiagnosisConfig
-from fsmend_collector.diagnosis.groups import Population
+from fsmend_collector.diagnosis.groups import Population, ScanSettings
 from fsmend_collector.dispatch import Dispatch
 from fsmend_collector.errors import CollectorError, CommandRefused, IdentityError, NoSuchObject, StoreError
 from fsmend_collector.feed import Feed, Topic
@@ -53,7 +53,7 @@ class QueryParts:
     Attributes:
         join_token: from a token's secret to the one string that a new host needs.
         token_seconds: how long a token is good when the operator does not say.
-        diagnosis: the settings that diagnosis runs with.
+        diagnosis, groups: the settings that diagnosis runs with.
         population: gives the population that diagnosis counts with.
     """
 
@@ -64,6 +64,7 @@ class QueryParts:
     join_token: Callable[[str], str]
     token_seconds: int = DEFAULT_TOKEN_SECONDS
     diagnosis: DiagnosisConfig = field(default_factory=DiagnosisConfig)
+    groups: ScanSettings = field(default_factory=ScanSettings)
     population: Callable[[], Population] = Population
 
 

@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 import grpc
 
-from fsmend_collector.diagnose.apart import diagnose_again, table_of
-from fsmend_collector.diagnosis import DiagnosisConfig, read_config
+from fsmend_collector.diagnose.apart import diagnose_again
+from fsmend_collector.diagnose.tables import TABLES, read_tables, tables_of
+from fsmend_collector.diagnosis import DiagnosisConfig
+from fsmend_collector.diagnosis.groups import ScanSettings
 from fsmend_collector.errors import CommandRefused
 from fsmend_collector.pki.certificates import Subject
 from fsmend_collector.store.engine import Store
@@ -34,6 +36,10 @@ class ReplayingParts(Protocol):
     def diagnosis(self) -> DiagnosisConfig:
         """Return the settings that diagnosis runs with."""
 
+    @property
+    def groups(self) -> ScanSettings:
+        """Return the settings that the group scan runs with."""
+
 
 class Replaying:
     """Answer DiagnoseAgain; QueryService is one of these."""
@@ -54,13 +60,14 @@ class Replaying:
             until_ns = min(request.until_ns or now_ns, now_ns)
             if not 0 < request.since_ns < until_ns:
                 raise CommandRefused("there is no time between --since and --until\ngive an earlier --since")
-            table = _table(request.diagnosis_toml) if request.diagnosis_toml else table_of(self._parts.diagnosis)
+            own = tables_of(self._parts.diagnosis, self._parts.groups)
+            tables = _tables(request.diagnosis_toml) if request.diagnosis_toml else own
             if self._replaying:
                 busy = f"{self._replaying} has history diagnosed again just now"
                 raise CommandRefused(f"{busy}\none at a time: try again when it is done")
             self._replaying = operator.actor
             try:
-                replies = diagnose_again(self._parts.store.url, table, request.since_ns, until_ns)
+                replies = diagnose_again(self._parts.store.url, tables, request.since_ns, until_ns)
                 async with contextlib.aclosing(replies) as found:
                     async for reply in found:
                         yield reply
@@ -68,21 +75,19 @@ class Replaying:
                 self._replaying = ""
 
 
-def _table(text: str) -> dict[str, Any]:
-    """Return the [diagnosis] table of a configuration file.
+def _tables(text: str) -> dict[str, Any]:
+    """Return the tables of a configuration file that diagnosis goes by.
 
     Raises:
-        CommandRefused: it is not good; every problem is named.
+        CommandRefused: they are not good; every problem is named.
     """
     if len(text) > _LARGEST_TOML:
         raise CommandRefused(f"the configuration has {len(text)} characters\n{_LARGEST_TOML} are taken at most")
     try:
-        table = tomllib.loads(text).get("diagnosis", {})
+        raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise CommandRefused(f"the configuration is not TOML: {error}\nlook at --config") from None
-    if not isinstance(table, dict):
-        raise CommandRefused("diagnosis must be a table, [diagnosis]\nlook at --config")
-    _, problems = read_config(table)
+    _, _, problems = read_tables(raw)
     if problems:
         raise CommandRefused(f"{'; '.join(problems)}\nlook at --config")
-    return table
+    return {name: raw[name] for name in TABLES if name in raw}

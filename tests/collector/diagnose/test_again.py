@@ -129,6 +129,10 @@ async def test_another_configuration_says_what_it_would_have_said(tmp_path):
     [
         ({"since_ns": 1 << 62}, "there is no time between"),
         ({"since_ns": 1, "diagnosis_toml": "[diagnosis]\nspeed = 1"}, "diagnosis.speed: unknown setting"),
+        (
+            {"since_ns": 1, "diagnosis_toml": "groups.least_units = 1"},
+            "groups.least_units: must be a whole number from 2",
+        ),
         ({"since_ns": 1, "diagnosis_toml": "diagnosis ="}, "is not TOML"),
         ({"since_ns": 1, "diagnosis_toml": "diagnosis = 3"}, "must be a table"),
     ],
