@@ -1,5 +1,7 @@
 """The floor: every rack a column, every host a cell; what truly fails, and what the verdicts name, side by side."""
 
+from collections import Counter
+
 from fsmend_collector.simulate.report.result import OTHER, Cell, Result
 from fsmend_collector.simulate.report.svg import element, label, picture, text
 
@@ -8,6 +10,8 @@ _STEP = _CELL + _GAP
 _AISLE_X, _AISLE_Y, _NAME = 16.0, 12.0, 14.0
 _ROWS_ACROSS = 5
 _MOST_HUES = 4
+_FEW, _RING = 6, 9.0
+"""So few hosts of one colour are ringed, lest they are overlooked."""
 
 
 def hue(number: int) -> str:
@@ -47,11 +51,14 @@ def _map(result: Result, title: str, concerned: list[tuple[Cell, str]]) -> str:
         racks = floor.racks[row * floor.racks_a_row : (row + 1) * floor.racks_a_row]
         marks.append(label(x, y + 9, f"row{row}", "place"))
         marks += [_rack(x + at * _STEP, y + _NAME, floor.hosts_a_rack) for at in range(len(racks))]
+    alike = Counter(class_ for _, class_ in concerned)
     for cell, class_ in concerned:
         row, at = divmod(cell.column, floor.racks_a_row)
         x = row % across * block_width + at * _STEP
         y = row // across * block_height + _NAME + cell.row * _STEP
         marks.append(_mark(cell, class_, x, y))
+        if alike[class_] <= _FEW:
+            marks.append(element("circle", cx=x + _CELL / 2, cy=y + _CELL / 2, r=_RING, class_="ring"))
     named = f"{title} ({len(concerned)} of {result.hosts})"
     return picture(width, height, named, *marks)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from fsmend_collector.simulate.report.curve import curve_caption, recall_curve
 from fsmend_collector.simulate.report.detection import detection_curve
+from fsmend_collector.simulate.report.families import families_table
 from fsmend_collector.simulate.report.result import Result
 from fsmend_collector.simulate.report.section import scenario_section
 from fsmend_collector.simulate.report.style import STYLE
@@ -130,7 +131,11 @@ def _pictures(report: Report, totals: Totals) -> str:
     if totals.seconds:
         named = [(one, run.scenario) for run in report.results for one in run.score["detect_seconds"]]
         cards.append(_figure(detection_curve(named, "Time to detect"), "Time to detect, each dot one true cause."))
-    if len(_by_scenario(report.results)) == len(report.curves) == 1:
+    several = len(_by_scenario(report.results)) > 1
+    if several:
+        table = element("div", families_table(report.results), class_="scroll")
+        cards.append(element("div", element("h3", "By family"), table, class_="card"))
+    if not several and report.curves:
         ((name, points),) = report.curves.items()
         drawn = recall_curve(points, f"{name}: recall against k")
         cards.append(_figure(drawn, curve_caption(name, points)))

@@ -47,6 +47,7 @@ svg .place { font-size: 10px; } svg .note { fill: var(--ink); }
 .band { fill: var(--band); } .dot { fill: var(--mark); }
 .cause0 { fill: var(--cause0); } .cause1 { fill: var(--cause1); } .cause2 { fill: var(--cause2); }
 .cause3 { fill: var(--cause3); } .wrong { fill: var(--wrong); }
+.ring { fill: none; stroke: var(--ink); stroke-width: 1.2; }
 .cross { stroke: var(--card); stroke-width: 1.2; fill: none; }
 .key { display: inline-block; width: .75em; height: .75em; border-radius: 2px; margin-right: .45em; }
 .key { background: currentColor; }

@@ -86,6 +86,7 @@ def test_each_scenario_has_a_row_and_a_section():
     reader = Reader(made(result(), result(scenario="hba_fault")))
     ids = [row[2] for row in reader.attributes if row[:2] == ("section", "id")]
     links = [row[2] for row in reader.attributes if row[1] == "href"]
+    assert "By family" in made(result(), result(scenario="hba_fault"))
     assert links == [f"#{one}" for one in ids] == ["#rack_power", "#hba_fault"]
 
 

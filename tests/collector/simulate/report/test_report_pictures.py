@@ -49,6 +49,11 @@ def test_a_verdict_that_is_not_right_is_crossed_out():
     assert 'class="cross"' in drawn
 
 
+def test_few_hosts_of_a_colour_are_ringed_and_many_are_not():
+    many = Floor(("r0",), 20, 3, tuple(Cell(f"h{row}", "r0", 0, row, (int(row == 19),), ()) for row in range(20)))
+    assert truth_map(result(floor=many)).count('class="ring"') == 1
+
+
 def points(*found, runs=10):
     return [Point(at + 1, one, runs, "hosts", runs if at else 0) for at, one in enumerate(found)]
 
