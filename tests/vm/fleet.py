@@ -157,7 +157,7 @@ class Host:
 
     def stop_agent(self):
         """End the agent as a service manager does, and wait for it."""
-        self.machine.sh("kill $(cat /run/agent.pid); while kill -0 $(cat /run/agent.pid); do sleep 0.2; done")
+        self.machine.sh("agent=$(cat /run/agent.pid); kill $agent; while [ -e /proc/$agent/exe ]; do sleep 0.2; done")
         return self
 
     def write(self, path, content):

@@ -24,7 +24,7 @@ def mount(source, target, kind, options=""):
         raise OSError(ctypes.get_errno(), f"mount {kind} on {target}")
 
 
-def bring_up(host_name, pycache):
+def bring_up(host_name, pycache=""):
     mount("proc", "/proc", "proc")
     mount("sysfs", "/sys", "sysfs")
     mount("run", "/run", "tmpfs", "mode=755")
