@@ -136,7 +136,7 @@ async def _run(
         at_ns = time.time_ns() + int(_LEAD_SECONDS * SECOND)
         timetable = Timetable(span[0], at_ns, speed)
         await _play(fleet, timetable, span[1], judge, wish, stages, started)
-        await judge.count_arrivals()
+        await judge.count_arrivals(fleet.vanished)
     finally:
         await fleet.close()
     return WireRun(judge, fleet.names, speed, enrolled, enrol_seconds, connect_seconds)

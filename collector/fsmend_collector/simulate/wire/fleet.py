@@ -25,11 +25,13 @@ class WireFleet:
     Attributes:
         agents: by the id that the world knows them by.
         told: happenings that were passed on.
+        vanished: when hosts that are away went, by the world's ids.
     """
 
     def __init__(self, world: World, identities: dict[str, Identity], address: str) -> None:
         self.world = world
         self.told = 0
+        self.vanished: dict[str, int] = {}
         self.agents = {
             view.agent_id: SimulatedAgent(
                 world.views.get(view.agent_id, view), identities[view.host_name], address, self._changed
@@ -84,7 +86,7 @@ class WireFleet:
                 away[what.agent_id] = not what.connected
                 continue
             for agent_id in [one for one, gone in away.items() if gone]:
-                self.agents[agent_id].lose_power()
+                self._lose_power(agent_id)
             away.clear()
             seconds = timetable.in_seconds(when, time.time_ns())
             if seconds > 0:
@@ -98,16 +100,20 @@ class WireFleet:
         if isinstance(what, Evidence):
             self.agents[what.agent_id].tell(what, timetable.wall_ns(what.time_ns))
         elif isinstance(what, Presence):
-            agent = self.agents[what.agent_id]
             if what.connected:
-                agent.boot(time.time_ns())
+                self.vanished.pop(what.agent_id, None)
+                self.agents[what.agent_id].boot(time.time_ns())
             else:
-                agent.lose_power()
+                self._lose_power(what.agent_id)
         elif isinstance(what, HostView):
             self.agents[what.agent_id].view = what
             self.agents[what.agent_id].tell_inventory(time.time_ns())
         elif isinstance(what, Restart):
             await restart()
+
+    def _lose_power(self, agent_id: str) -> None:
+        self.vanished[agent_id] = time.time_ns()
+        self.agents[agent_id].lose_power()
 
     async def close(self) -> None:
         """End all agents."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+from fsmend_collector.diagnosis.config import DiagnosisConfig
 from fsmend_collector.diagnosis.groups.dimensions import dimension
 from fsmend_collector.simulate.resolve import Resolution
 from fsmend_collector.simulate.run import Reported, Runner
@@ -51,9 +52,14 @@ class Judge:
                 self._seen.add(key)
                 self.first_told.append(replace(reported, told_ns=one.updated_ns) if again else reported)
 
-    async def count_arrivals(self) -> None:
-        """Read when the events arrived."""
-        self.arrivals.clear()
+    async def count_arrivals(self, vanished: dict[str, int]) -> None:
+        """Read when the events arrived.
+
+        Args:
+            vanished: when hosts went away; their silence counts once it has lasted for as long as a collector waits.
+        """
+        silent_ns = DiagnosisConfig().agent_silent_seconds * SECOND
+        self.arrivals = {(agent_id, agent_id): when + silent_ns for agent_id, when in vanished.items()}
         async for one in self.operator.events(self.since_ns):
             agent_id = self.names.get(one.agent_id, one.agent_id)
             for unit in (one.event.device.id, one.event.filesystem.uuid):
