@@ -94,7 +94,9 @@ class Report:
         if not self.is_new:
             return
         SAMPLES.parent.mkdir(exist_ok=True)
-        SAMPLES.write_text(json.dumps({"notice_to_healed_seconds": self.seconds, "power_cuts": self.cuts}, indent=1))
+        before = json.loads(SAMPLES.read_text()) if SAMPLES.exists() else {}
+        told = {"notice_to_healed_seconds": self.seconds, "power_cuts": self.cuts}
+        SAMPLES.write_text(json.dumps(before | {name: value for name, value in told.items() if value}, indent=1))
         text = PAGE.read_text()
         whole = set(self.rows) >= {fault.name for fault in FAULTS}
         table = "\n".join(self.table()) + "\n" if whole else ""
