@@ -9,6 +9,8 @@ from typing import Any
 from fsmend_collector.addresses import problem_of_address, problem_of_name
 from fsmend_collector.background import CalendarConfig, read_calendar_config
 from fsmend_collector.diagnosis import DiagnosisConfig, read_config
+from fsmend_collector.diagnosis.groups import ScanSettings
+from fsmend_collector.diagnosis.groups.configured import read_scan_settings
 from fsmend_collector.errors import ConfigError
 from fsmend_collector.policy import PolicyConfig, read_policy_config
 from fsmend_collector.store.engine import default_url
@@ -74,6 +76,7 @@ class Config:
     sessions: SessionsConfig = field(default_factory=SessionsConfig)
     certificates: CertificatesConfig = field(default_factory=CertificatesConfig)
     diagnosis: DiagnosisConfig = field(default_factory=DiagnosisConfig)
+    groups: ScanSettings = field(default_factory=ScanSettings)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     calendar: CalendarConfig = field(default_factory=CalendarConfig)
 
@@ -89,7 +92,7 @@ class Config:
 
 
 _SECTIONS: Mapping[str, Any] = {"store": StoreConfig, "sessions": SessionsConfig, "certificates": CertificatesConfig}
-_ELSEWHERE = ("diagnosis", "policy", "calendar")
+_ELSEWHERE = ("diagnosis", "groups", "policy", "calendar")
 
 
 def load_config(path: Path) -> Config:
@@ -125,6 +128,8 @@ def parse_config(raw: Mapping[str, Any]) -> tuple[Config, list[str]]:
         problems.extend(section.problems)
         values[name] = kind(**section.values)
     values["diagnosis"], found = read_config(_table(raw, "diagnosis", problems))
+    problems.extend(found)
+    values["groups"], found = read_scan_settings(_table(raw, "groups", problems))
     problems.extend(found)
     values["policy"], found = read_policy_config(_table(raw, "policy", problems))
     problems.extend(found)

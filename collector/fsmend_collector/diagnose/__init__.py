@@ -14,7 +14,7 @@ from fsmend_collector.diagnose.following import TICK_SECONDS, Following
 from fsmend_collector.diagnose.ordering import OPEN, Ordering
 from fsmend_collector.diagnose.rebuilding import rebuild
 from fsmend_collector.diagnose.writing import write_conclusions
-from fsmend_collector.diagnosis.groups import Population, ScanSettings
+from fsmend_collector.diagnosis.groups import Population
 from fsmend_collector.diagnosis.groups.dimensions import FLEET_VALUE
 from fsmend_collector.dispatch import Dispatch
 from fsmend_collector.errors import StoreError
@@ -39,7 +39,7 @@ class Diagnose:
         self._store = store
         self._feed = feed
         self._presence = presence
-        self._following = Following(config.diagnosis, ScanSettings())
+        self._following = Following(config.diagnosis, config.groups)
         self._ordering = Ordering(store, dispatch, config.policy, self._hosts)
         self._written_seconds = 0.0
         self._policy_seconds = 0.0
