@@ -14,7 +14,8 @@ def page_of(code: str) -> why_pb2.IncidentPage:
     if own is not None:
         page.meaning, page.seen_by, page.action, page.closes = own.meaning, own.seen_by, own.action, own.closes
     elif shared is not None:
-        page.meaning, page.seen_by, page.action, page.closes = shared.meaning, SEEN_BY, shared.action, CLOSES
+        page.meaning, page.seen_by = shared.meaning, f"{shared.seen_by} {SEEN_BY}"
+        page.action, page.closes = shared.action, CLOSES
     else:
         return page
     page.page = f"{PAGE}#{code.lower()}"

@@ -21,7 +21,7 @@ from fsmend_proto.v1 import why_pb2
 
 EXIT_DIFFERS = 3
 _TABLES = ("diagnosis", "groups")
-_CONFIG = click.Path(exists=True, dir_okay=False, path_type=Path)
+_CONFIG = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -39,10 +39,10 @@ def diagnose(since: int, until: int | None, config: Path | None, output: str) ->
 
     Exit status: 0 when every incident is the same, 3 when some differ, 1 for an error.
     """
-    request = why_pb2.DiagnoseAgainRequest(since_ns=since, until_ns=until or 0, diagnosis_toml=_text(config))
     found: list[why_pb2.ReplayDifference] = []
     summary: why_pb2.ReplaySummary | None = None
     with connect() as client, _progress() as show:
+        request = why_pb2.DiagnoseAgainRequest(since_ns=since, until_ns=until or 0, diagnosis_toml=_text(config))
         for reply in client.diagnose_again(request):
             match reply.WhichOneof("body"):
                 case "progress":

@@ -24,7 +24,7 @@ _dry_run = click.option("--dry-run", is_flag=True, help="Check, and show the inc
 @_dry_run
 @_outputs
 def mute(incident: str, seconds: int, reason: str, dry_run: bool, output: str) -> None:
-    """Mute INCIDENT for a time: it is shown, but nothing is ordered or sent for it.
+    """Mute INCIDENT for a time: it is shown, but nothing is ordered for it.
 
     The mute falls earlier when it gets worse.
     """

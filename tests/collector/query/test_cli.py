@@ -55,7 +55,7 @@ def test_completion_scripts(shell, mark):
 
 @pytest.mark.parametrize(
     ("words", "expected"),
-    [("fsmend re", {"repair"}), ("fsmend get inc", {"incidents"}), ("fsmend get fs -o y", {"yaml"}),
+    [("fsmend rep", {"repair"}), ("fsmend mu", {"mute"}), ("fsmend why inc-1 -o j", {"json", "jsonl"}), ("fsmend get inc", {"incidents"}), ("fsmend get fs -o y", {"yaml"}),
      ("fsmend repair run scrub-b", {"scrub_btrfs"}), ("fsmend repair ", {"run", "watch", "cancel"})],
 )  # fmt: skip
 def test_words_are_completed(words, expected):

@@ -14,6 +14,7 @@ class GroupCode:
         severity: of the incident.
         summary: one line; fields: value, count, counted, what.
         meaning: what it means.
+        seen_by: which evidence leads to it, beside what holds for all of them.
         action: what a person should do.
     """
 
@@ -21,6 +22,7 @@ class GroupCode:
     severity: event_pb2.Severity.ValueType
     summary: str
     meaning: str
+    seen_by: str
     action: str
 
 
@@ -28,7 +30,7 @@ SEEN_BY = (
     "The group scan: distinct units that began to fail in one window, against what the population of the group and its "
     "learnt rates let expect; the incident has the figures."
 )
-CLOSES = "The incidents of all its members are resolved, each by its own proof."
+CLOSES = "The incidents of all its members are resolved, each by its own proof; or an operator says that it is over."
 
 _WARNING, _ERROR, _CRITICAL = event_pb2.SEVERITY_WARNING, event_pb2.SEVERITY_ERROR, event_pb2.SEVERITY_CRITICAL
 
@@ -40,6 +42,8 @@ GROUP_CODES: dict[str, GroupCode] = {
             _CRITICAL,
             "adapter {value}: {count} devices behind it fail",
             "The devices behind one host bus adapter fail together, the other devices of the host do not.",
+            "Devices of one host behind one PCI address (of the adapter, from the inventory) that began to fail "
+            "within minutes to a day, while other devices of the host did not.",
             "Look at the adapter, its firmware and its cables before any of the disks; move the disks only after that.",
         ),
         GroupCode(
@@ -47,6 +51,7 @@ GROUP_CODES: dict[str, GroupCode] = {
             _CRITICAL,
             "enclosure {value}: {count} devices in it fail",
             "The devices of one shelf or behind one expander fail together.",
+            "Devices with one shelf or expander in their path that began to fail within minutes to a day.",
             "Look at the shelf's power, expander and cables; do not replace single disks.",
         ),
         GroupCode(
@@ -55,6 +60,8 @@ GROUP_CODES: dict[str, GroupCode] = {
             "host {value}: {count} of its {counted} fail",
             "Devices or filesystems of one host fail together, whatever they are connected to: memory, board, power "
             "supply or kernel.",
+            "Devices or filesystems of one host, not only those behind one adapter, that began to fail within minutes "
+            "to a day.",
             "Drain the host; test memory and power before trusting its disks or repairing its filesystems.",
         ),
         GroupCode(
@@ -62,6 +69,8 @@ GROUP_CODES: dict[str, GroupCode] = {
             _CRITICAL,
             "rack {value}: {count} hosts in it fail",
             "Hosts of one rack fail together.",
+            "Distinct hosts with one `rack` label whose devices, filesystems or agents began to fail in one window, "
+            "from five minutes to thirty days.",
             "Look at the rack's power and cooling; repair single disks only when it stands again.",
         ),
         GroupCode(
@@ -69,6 +78,7 @@ GROUP_CODES: dict[str, GroupCode] = {
             _CRITICAL,
             "power feed {value}: {count} hosts on it fail",
             "Hosts on one power feed fail together, across racks.",
+            "Distinct hosts with one `power_feed` label in several racks that began to fail in one window.",
             "Look at the feed; repair single disks only when it stands again.",
         ),
         GroupCode(
@@ -76,6 +86,8 @@ GROUP_CODES: dict[str, GroupCode] = {
             _CRITICAL,
             "{value}: {count} hosts there fail",
             "Hosts of one row, room or site fail together.",
+            "Distinct hosts with one `row`, `room` or `site` label that began to fail in one window, more of them "
+            "than of the rest of the fleet.",
             "Look at what the place shares: power, cooling, network.",
         ),
         GroupCode(
@@ -83,6 +95,8 @@ GROUP_CODES: dict[str, GroupCode] = {
             _ERROR,
             "{value}: faults rise slowly, {count} hosts so far",
             "Disks in one place begin to fail more often than they did, over hours to weeks: heat, vibration, air.",
+            "Health, medium or link errors on distinct hosts of one row, room or site, spread over more than six "
+            "hours; often found by the sequential test for slow rises.",
             "Look at the temperatures there; replacing disks does not end it.",
         ),
         GroupCode(
@@ -90,6 +104,8 @@ GROUP_CODES: dict[str, GroupCode] = {
             _CRITICAL,
             "target {value}: {count} hosts lost it",
             "Hosts that use one remote target (iSCSI, NVMe over fabrics, NFS) fail on it together.",
+            "Devices or filesystems of distinct hosts that one remote target serves and that began to fail in one "
+            "window.",
             "Look at the target and the network to it; the hosts are well.",
         ),
         GroupCode(
@@ -97,6 +113,8 @@ GROUP_CODES: dict[str, GroupCode] = {
             _CRITICAL,
             "firmware {value}: disks of {count} hosts fail",
             "Disks of one model and firmware fail, the same model with other firmware does not.",
+            "Hosts with failing disks of one model and firmware, tested exactly against the hosts with the same "
+            "model and other firmware.",
             "Stop replacing with the same firmware; look for the vendor's notice and update what still works.",
         ),
         GroupCode(
@@ -104,6 +122,7 @@ GROUP_CODES: dict[str, GroupCode] = {
             _ERROR,
             "model {value}: disks of {count} hosts fail",
             "Disks of one model fail more often than others, whatever their firmware.",
+            "Hosts with failing disks of one model, tested exactly against all hosts of the fleet.",
             "Plan to replace the model; spread its copies over other models.",
         ),
         GroupCode(
@@ -111,6 +130,8 @@ GROUP_CODES: dict[str, GroupCode] = {
             _ERROR,
             "disks of {value} power-on hours: {count} hosts fail",
             "Disks of one age fail, of several models.",
+            "Hosts with failing disks in one band of 5,000 power-on hours, tested exactly against all hosts of the "
+            "fleet.",
             "Plan the replacement of the age.",
         ),
         GroupCode(
@@ -118,6 +139,8 @@ GROUP_CODES: dict[str, GroupCode] = {
             _CRITICAL,
             "kernel {value}: {count} hosts fail",
             "Hosts with one kernel release fail, on mixed hardware; other releases do not.",
+            "Hosts that run one kernel release and began to fail in one window, tested exactly against all hosts of "
+            "the fleet; `changes` names a roll-out that came before.",
             "Stop the roll-out and go back; repair filesystems only under a kernel that does not break them.",
         ),
         GroupCode(
@@ -125,6 +148,8 @@ GROUP_CODES: dict[str, GroupCode] = {
             _CRITICAL,
             "{value}: {count} hosts fail",
             "Disks of one model fail under one kernel release; neither the model nor the release fails elsewhere.",
+            "Hosts with failing disks of one model under one kernel release, tested exactly against the model under "
+            "other releases and against the release on other models.",
             "Take the release off hosts with that model.",
         ),
         GroupCode(
@@ -132,6 +157,8 @@ GROUP_CODES: dict[str, GroupCode] = {
             _ERROR,
             "{value} filesystems: {count} hosts fail",
             "Filesystems of one type fail, on mixed hardware and kernels.",
+            "Hosts whose filesystems of one type began to fail in one window, tested exactly against all hosts of "
+            "the fleet.",
             "Look for what was rolled out to that type: tools, options, agent.",
         ),
         GroupCode(
@@ -139,6 +166,8 @@ GROUP_CODES: dict[str, GroupCode] = {
             _ERROR,
             "{what} {value}: {count} hosts fail",
             "Hosts with one label of the operator fail together: a role, an image, a delivery.",
+            "Hosts with one value of any label that began to fail in one window, tested exactly against all hosts of "
+            "the fleet.",
             "Look at what the label stands for.",
         ),
         GroupCode(
@@ -147,6 +176,8 @@ GROUP_CODES: dict[str, GroupCode] = {
             "the whole fleet: {count} hosts report at once",
             "Units all over the fleet report together, with nothing narrower in common: a sweep of health readings, a "
             "roll-out, a clock.",
+            "Distinct hosts all over the fleet that began to fail in one window, with no narrower group that "
+            "explains more.",
             "Look at what was started fleet-wide at the onset; treat it as one thing.",
         ),
         GroupCode(
@@ -155,6 +186,8 @@ GROUP_CODES: dict[str, GroupCode] = {
             "{what} {value}: {count} agents are silent",
             "Agents of one group went silent together and no disk there was seen to fail: a network partition, or a "
             "loss of power that left no trace.",
+            "Agents of one group that the collector lost within one window, and no finding of a device or filesystem "
+            "on their hosts.",
             "Look at the network first. What is silent is not known to be well.",
         ),
     )

@@ -41,6 +41,7 @@ def _head(view: incident_pb2.Incident) -> list[Fact]:
         ("Errors", f"{view.occurrences} counted in {view.locations} places"),
         ("Errno", ", ".join(errno_name(number) for number in view.errnos)),
         ("Seen by", ", ".join(view.sources)),
+        ("Page", f"docs/incidents.md#{view.code.lower()}"),
     ]
 
 
