@@ -41,8 +41,8 @@ def new_host(collector, tmp_path_factory):
     """A factory: `new_host(name) -> Host`, booted, enrolled, with its agent connected."""
     hosts = []
 
-    def make(name, data_bytes=400 * MIB, **labels):
-        host = Host(collector, tmp_path_factory.mktemp(name), name, data_bytes, **labels)
+    def make(name, data_bytes=400 * MIB, **settings):
+        host = Host(collector, tmp_path_factory.mktemp(name), name, data_bytes, **settings)
         hosts.append(host)
         return host.boot().enrol().start_agent()
 

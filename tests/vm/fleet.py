@@ -97,12 +97,12 @@ def ended(view):
 class Host:
     """A machine with the agent of this checkout; its state survives a power cut on /dev/vda, the others are for tests."""
 
-    def __init__(self, collector, directory, name, data_bytes=400 * MIB, **labels):
+    def __init__(self, collector, directory, name, data_bytes=400 * MIB, kernel=None, **labels):
         self.collector = collector
         self.name = name
         self.labels = {"rack": "vm", **labels}
         directory.mkdir(parents=True, exist_ok=True)
-        self.machine = Machine(directory, name, [])
+        self.machine = Machine(directory, name, [], kernel=kernel)
         self.machine.add_disk(96 * MIB)
         self.disk = self.machine.add_disk(data_bytes)
         self.realtime_disk = self.machine.add_disk(64 * MIB)

@@ -75,6 +75,7 @@ class Machine:
     name: str
     disks: list[Path]
     memory_mib: int = 1024
+    kernel: Path | None = None
     _process: subprocess.Popen | None = field(default=None, repr=False)
     _socket: socket.socket | None = field(default=None, repr=False)
     _received: bytes = field(default=b"", repr=False)
@@ -126,7 +127,7 @@ class Machine:
             *(QEMU, "-accel", ACCELERATOR, "-cpu", "Nehalem", "-smp", "1", "-m", str(self.memory_mib)),
             *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
             *("-serial", f"file:{self.console}"),
-            *("-kernel", os.fspath(cached_kernel())),
+            *("-kernel", os.fspath(self.kernel or cached_kernel())),
             *(
                 "-append",
                 f"{root} console=ttyS0 quiet loglevel=4 panic=-1 no_timer_check mitigations=off raid=noautodetect net.ifnames=0 {start}",
