@@ -35,6 +35,7 @@ class Judge:
     units: list[Reported] = field(default_factory=list)
     first_told: list[Reported] = field(default_factory=list)
     arrivals: dict[Unit, int] = field(default_factory=dict)
+    _known: dict[str, tuple[int, Reported]] = field(default_factory=dict)
     _seen: set[tuple[str, str, str, frozenset[Unit]]] = field(default_factory=set)
     _resolved: list[Resolution | None] = field(default_factory=list)
 
@@ -44,13 +45,23 @@ class Judge:
         for one in await self.operator.incidents():
             if one.opened_ns < self.since_ns or one.state not in _ALIVE:
                 continue
-            reported = self._reported(one)
-            (self.shared if one.HasField("statistics") else self.units).append(reported)
+            if not one.HasField("statistics"):
+                self.units.append(self._reported(one))
+                continue
+            reported = await self._shared(one)
+            self.shared.append(reported)
             key = (one.id, reported.dimension, reported.value, reported.members)
-            if one.HasField("statistics") and key not in self._seen:
+            if key not in self._seen:
                 again = any(known[0] == one.id for known in self._seen)
                 self._seen.add(key)
                 self.first_told.append(replace(reported, told_ns=one.updated_ns) if again else reported)
+
+    async def _shared(self, one: incident_pb2.Incident) -> Reported:
+        """Return a shared cause with its members, which are asked for when it has changed only."""
+        known = self._known.get(one.id)
+        if known is None or known[0] != one.updated_ns:
+            known = self._known[one.id] = (one.updated_ns, self._reported(await self.operator.incident(one.id)))
+        return known[1]
 
     async def count_arrivals(self, vanished: dict[str, int]) -> None:
         """Read when the events arrived.

@@ -82,9 +82,14 @@ class Operator:
         return {one.host.agent_id: one.host async for one in self._list(pb.OBJECT_KIND_HOST, pb.Filter())}
 
     async def incidents(self) -> list[incident_pb2.Incident]:
-        """Return the incidents that stand, and those that are over, with their members."""
+        """Return the incidents that stand, without their long lists."""
+        return [one.incident async for one in self._list(pb.OBJECT_KIND_INCIDENT, pb.Filter())]
+
+    async def incident(self, incident_id: str) -> incident_pb2.Incident:
+        """Return one incident with its members; an empty one when it is not there any more."""
         chosen = pb.Filter(include_closed=True)
-        return [one.incident async for one in self._list(pb.OBJECT_KIND_INCIDENT, chosen, detail=True)]
+        found = self._list(pb.OBJECT_KIND_INCIDENT, chosen, incident_id, detail=True)
+        return next(iter([one.incident async for one in found]), incident_pb2.Incident())
 
     async def events(self, since_ns: int) -> AsyncIterator[pb.EventView]:
         """Yield the events that were received since a time, newest first."""
@@ -92,9 +97,9 @@ class Operator:
             yield one.event
 
     async def _list(
-        self, kind: pb.ObjectKind.ValueType, chosen: pb.Filter, *, detail: bool = False
+        self, kind: pb.ObjectKind.ValueType, chosen: pb.Filter, name: str = "", *, detail: bool = False
     ) -> AsyncIterator[pb.Object]:
-        request = pb.ListRequest(kind=kind, filter=chosen, page_size=_PAGE, detail=detail)
+        request = pb.ListRequest(kind=kind, filter=chosen, id=name, page_size=_PAGE, detail=detail)
         while True:
             reply: pb.ListReply = await self._call(self._stub.List, request)
             for one in reply.objects:

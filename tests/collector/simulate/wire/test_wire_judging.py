@@ -24,7 +24,10 @@ class Collector:
         self.said, self.received = [], []
 
     async def incidents(self):
-        return self.said
+        return [one for one in self.said if one.state == OPEN]
+
+    async def incident(self, incident_id):
+        return next(one for one in self.said if one.id == incident_id)
 
     async def events(self, since_ns):
         for one in self.received:
