@@ -220,6 +220,56 @@ def repairs_release(config_path: Path) -> None:
     click.echo("automatic repairs go on" if done else "automatic repairs were not stopped")
 
 
+@main.group()
+def maintenance() -> None:
+    """Say what is done to a part of the fleet, so that diagnosis does not take it for a fault."""
+
+
+@maintenance.command("declare")
+@_config_option
+@click.argument("name")
+@click.option("--scope", required=True, help="LABEL=VALUE of its hosts, such as rack=r1; fleet=all is everything.")
+@click.option("--for", "hours", type=click.FloatRange(0, 24 * 60, min_open=True), default=4.0, show_default=True)
+def maintenance_declare(config_path: Path, name: str, scope: str, hours: float) -> None:
+    """Begin maintenance NAME now, for some hours; print its id."""
+    from fsmend_collector.diagnose.changing import MAINTENANCE, Declared, declare_maintenance, scope_of  # noqa: PLC0415
+    from fsmend_collector.diagnosis.groups import Change  # noqa: PLC0415  as above
+
+    now_ns = time.time_ns()
+    change = Change(name, scope_of(scope), now_ns, now_ns + int(hours * 3_600) * 1_000_000_000)
+    declared = Declared(f"maintenance-{now_ns:x}", MAINTENANCE, change, _caller())
+    _write(config_path, lambda connection: declare_maintenance(connection, declared, now_ns))
+    click.echo(declared.id)
+
+
+@maintenance.command("list")
+@_config_option
+def maintenance_list(config_path: Path) -> None:
+    """List maintenance, roll-outs and campaigns of the last week."""
+    from datetime import UTC, datetime  # noqa: PLC0415  as above
+
+    from fsmend_collector.diagnose.changing import stored_changes  # noqa: PLC0415
+
+    since_ns = time.time_ns() - 7 * 86_400 * 1_000_000_000
+    for one in _write(config_path, lambda connection: stored_changes(connection, since_ns)):
+        begins, ends = (
+            datetime.fromtimestamp(at // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            for at in (one.change.from_ns, one.change.until_ns)
+        )
+        click.echo(f"{one.id}  {begins}  {ends}  {'='.join(one.change.scope)}  {one.change.name}")
+
+
+@maintenance.command("end")
+@_config_option
+@click.argument("change_id")
+def maintenance_end(config_path: Path, change_id: str) -> None:
+    """End maintenance CHANGE_ID now."""
+    from fsmend_collector.diagnose.changing import end_maintenance  # noqa: PLC0415  as above
+
+    done = _write(config_path, lambda connection: end_maintenance(connection, change_id, _caller(), time.time_ns()))
+    click.echo(f"{change_id} has ended" if done else f"there is no maintenance {change_id} that goes on")
+
+
 def _caller() -> str:
     return f"operator:{getpass.getuser()}"
 

@@ -157,6 +157,8 @@ class Again:
                 then[name] = brief(incident)
 
     def _summary(self, counts: dict[Any, int], missing: list[str]) -> why_pb2.ReplaySummary:
+        if isolated := self.following.isolation.count:
+            missing = [*missing, f"{isolated} records could not be diagnosed; they are left out"]
         return why_pb2.ReplaySummary(
             same=counts[why_pb2.DIFFERENCE_KIND_SAME],
             only_now=counts[why_pb2.DIFFERENCE_KIND_ONLY_NOW],

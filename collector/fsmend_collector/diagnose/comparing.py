@@ -1,5 +1,7 @@
 """Comparing: the incidents of two diagnoses of one history, as they are in the end. Pure.
 
+An onset that differs by seconds is the same: the clock offsets of hosts are known otherwise now than they were then.
+
 What was told and taken back on the way (a shared cause that later evidence explained otherwise) is no difference: it
 depends on the moments at which diagnosis looked. Nor is an incident that only one side has, when it is merged there
 into one that both have.
@@ -12,6 +14,7 @@ from fsmend_proto.v1 import incident_pb2, why_pb2
 Briefs = Mapping[str, why_pb2.IncidentBrief]
 """Incident id → the incident in short."""
 
+_CLOCKS_NS = 2_000_000_000
 _MERGED = incident_pb2.INCIDENT_STATE_MERGED
 _RESOLVED = incident_pb2.INCIDENT_STATE_RESOLVED
 
@@ -69,6 +72,6 @@ def _changed(then: why_pb2.IncidentBrief, now: why_pb2.IncidentBrief) -> list[st
         "code": then.code != now.code,
         "cause": then.cause != now.cause,
         "members": list(then.members) != list(now.members),
-        "onset": then.onset_ns != now.onset_ns,
+        "onset": abs(then.onset_ns - now.onset_ns) > _CLOCKS_NS,
     }
     return [name for name, differs in rows.items() if differs]

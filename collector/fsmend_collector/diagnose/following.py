@@ -9,7 +9,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from fsmend_collector.ask.words import words_after
+from fsmend_collector.background import ORDERED_BY as CALENDAR
 from fsmend_collector.diagnose.census import Census, counted_of
+from fsmend_collector.diagnose.changing import CAMPAIGN, ROLLOUT, Declared, stored_changes
 from fsmend_collector.diagnose.isolating import Isolation
 from fsmend_collector.diagnose.obeying import obey
 from fsmend_collector.diagnose.reading import (
@@ -26,9 +28,12 @@ from fsmend_collector.diagnose.reading import (
 )
 from fsmend_collector.diagnose.writing import Conclusions
 from fsmend_collector.diagnosis import DiagnosisConfig, Evidence, FleetDiagnosis, IncidentChange
-from fsmend_collector.diagnosis.groups import ScanSettings
+from fsmend_collector.diagnosis.groups import Change, ScanSettings
+from fsmend_collector.diagnosis.groups.dimensions import FLEET_VALUE
 from fsmend_collector.diagnosis.groups.learnt import rates_to_text
 from fsmend_collector.diagnosis.groups.marks import Journal
+from fsmend_collector.diagnosis.groups.rollouts import Rollouts
+from fsmend_collector.diagnosis.groups.settings import DAY_NS
 from fsmend_collector.store import queries
 from fsmend_proto.v1 import command_pb2, inventory_pb2, record_pb2
 
@@ -60,34 +65,35 @@ class Following:
         self._ticked_seconds = self._looked_seconds = 0.0
         self._moved = 0
         self._learnt_through = 0
+        self._rollouts = Rollouts()
 
     def take(self, connection: Connection, connected: frozenset[str], now_ns: int) -> bool:
         """Give the engine the next batch; return whether there is more."""
         learnt, through = learnt_after(connection, self.cursor)
-        changes = self.observe(connection, learnt)
-        changes += self._guarded("commands", now_ns, lambda: self._note_commands(connection, now_ns))
-        changes += self._guarded("words", now_ns, lambda: self._hear(connection))
-        changes += self._guarded("presence", now_ns, lambda: self._note_presence(connection, connected, now_ns))
+        # Each at once: what the engine has told must not be lost when the store fails in what follows.
+        self.pending.add(self.observe(connection, learnt))
+        self._do("commands", now_ns, lambda: self._note_commands(connection, now_ns))
+        self._do("words", now_ns, lambda: self._hear(connection))
+        self._do("presence", now_ns, lambda: self._note_presence(connection, connected, now_ns))
         if time.monotonic() - self._ticked_seconds >= TICK_SECONDS:
             self._ticked_seconds = time.monotonic()
-            changes += self._guarded("tick", now_ns, lambda: self.tick(connection, now_ns))
+            self._do("tick", now_ns, lambda: self.tick(connection, now_ns))
         if time.monotonic() - self._looked_seconds >= LOOK_SECONDS:
             self._looked_seconds = time.monotonic()
-            changes += self._guarded("revoked agents", now_ns, lambda: self._retire(connection, now_ns))
-        self.pending.add(changes)
+            self._do("revoked agents", now_ns, lambda: self._retire(connection, now_ns))
+            self.take_changes(connection, now_ns)
         self.pending.isolated, self.isolation.unwritten = self.pending.isolated + self.isolation.unwritten, []
         self.pending.through = self.cursor = through
         return through < queries.last_record_id(connection)
 
-    def _guarded(self, what: str, now_ns: int, work: Callable[[], list[IncidentChange]]) -> list[IncidentChange]:
+    def _do(self, what: str, now_ns: int, work: Callable[[], list[IncidentChange]]) -> None:
         """Do one piece of work; when it breaks, go on without it: one bad record must not end all diagnosis."""
         try:
-            return work()
+            self.pending.add(work())
         except DBAPIError:
             raise  # the store's trouble is nobody's record: it is tried again
         except Exception as error:  # supervisor: it is isolated and shown  # noqa: BLE001
             self.isolation.note(what, error, now_ns)
-            return []
 
     def _hear(self, connection: Connection) -> list[IncidentChange]:
         """Obey what operators said of incidents."""
@@ -105,6 +111,16 @@ class Following:
         for agent_id in revoked_with_incidents(connection):
             changes += self.engine.retire_agent(agent_id, now_ns)
         return changes
+
+    def take_changes(self, connection: Connection, now_ns: int) -> None:
+        """Take the changes of the horizon, those that are not written yet in place of their rows."""
+        scan = self.engine.scan
+        stored = stored_changes(connection, now_ns - scan.settings.horizon_ns)
+        known = {one.id: one for one in stored} | self.pending.declared
+        scan.changes[:] = [one.change for one in known.values()]
+
+    def _declare(self, kind: str, change_id: str, change: Change) -> None:
+        self.pending.declared[change_id] = Declared(change_id, kind, change)
 
     def tick(self, connection: Connection, now_ns: int) -> list[IncidentChange]:
         """Do what time decides."""
@@ -154,7 +170,13 @@ class Following:
 
     def _observe_inventory(self, connection: Connection, one: Learnt) -> list[IncidentChange]:
         inventory = inventory_pb2.Inventory.FromString(one.row.inventory)
-        self.census.take(connection, one.row.agent_id, counted_of(one.row.agent_id, inventory))
+        counted = counted_of(one.row.agent_id, inventory)
+        old = self.census.take(connection, one.row.agent_id, counted)
+        if old is not None:
+            kernel = self._rollouts.note("kernel", old.kernel, counted.kernel, one.row.seen_ns)
+            agent = self._rollouts.note("agent", old.agent_version, counted.agent_version, one.row.seen_ns)
+            for change_id, change in filter(None, (kernel, agent)):
+                self._declare(ROLLOUT, change_id, change)
         return self.engine.observe_inventory(one.row.agent_id, inventory, one.row.seen_ns)
 
     def _observe_record(self, connection: Connection, one: Learnt, origin: Origin) -> list[IncidentChange]:
@@ -187,6 +209,8 @@ class Following:
         changes: list[IncidentChange] = []
         for row in commands_since(connection, self.commands_ns):
             self.commands_ns = row.updated_ns
+            if row.ordered_by == CALENDAR and row.state == command_pb2.COMMAND_STATE_QUEUED:
+                self._note_campaign(row.created_ns)
             if row.last_update is None and self._command_states.get(row.id) != row.state:
                 self._command_states[row.id] = row.state
                 target = command_pb2.Command.FromString(row.command).target
@@ -194,6 +218,12 @@ class Following:
             if row.finished_ns:
                 self._command_states.pop(row.id, None)
         return changes
+
+    def _note_campaign(self, now_ns: int) -> None:
+        """Take the checks that the calendar orders on one day as one campaign."""
+        day = now_ns // DAY_NS
+        change = Change("background checks of the calendar", ("fleet", FLEET_VALUE), day * DAY_NS, (day + 2) * DAY_NS)
+        self._declare(CAMPAIGN, f"campaign:calendar:{day}", change)
 
     def _note_presence(self, connection: Connection, connected: frozenset[str], now_ns: int) -> list[IncidentChange]:
         """Tell the engine who came and who went."""

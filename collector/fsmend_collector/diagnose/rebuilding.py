@@ -39,6 +39,7 @@ def rebuild(connection: Connection, following: Following, now_ns: int) -> None:
     incidents = stored_incidents(connection)
     engine.restore(incidents, now_ns)
     rates_from_text(stored_rates(connection), engine.scan.rates)
+    following.take_changes(connection, now_ns)
     failing = _rebuild_scan(connection, following)
     changes = engine.resume(now_ns)
     changes += _recount(connection, following, now_ns)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, func, select
 
 from fsmend_collector.diagnose.following import Following
 from fsmend_collector.diagnose.keeping import stored_rates, stored_sightings, stored_views
@@ -15,7 +15,7 @@ from fsmend_collector.diagnosis.groups import view_of
 from fsmend_collector.diagnosis.groups.aspects import ASPECT_OF_KIND
 from fsmend_collector.diagnosis.groups.learnt import rates_from_text
 from fsmend_collector.store import queries
-from fsmend_collector.store.schema import events, incident_evidence, incidents
+from fsmend_collector.store.schema import command_updates, events, gaps, incident_evidence, incidents
 from fsmend_proto.v1 import event_pb2, incident_pb2, record_pb2
 
 SECOND_NS = 1_000_000_000
@@ -33,7 +33,7 @@ def rewind(connection: Connection, following: Following, since_ns: int, now_ns: 
     engine = following.engine
     engine.scan.journal = None
     following.census.load(connection, queries.last_record_id(connection))
-    following.cursor = queries.first_event_id_since(connection, since_ns) - 1
+    following.cursor = _cursor_before(connection, since_ns)
     engine.restore(incidents_as_of(connection, since_ns), since_ns)
     rates_from_text(stored_rates(connection), engine.scan.rates)
     for view in stored_views(connection):
@@ -44,6 +44,17 @@ def rewind(connection: Connection, following: Following, since_ns: int, now_ns: 
     _sight_older(connection, following, since_ns, now_ns)
     changes = engine.resume(since_ns)
     return changes + _recount(connection, following, since_ns) + _watch(following, since_ns)
+
+
+def _cursor_before(connection: Connection, since_ns: int) -> int:
+    """Return an id after which every record was received at or after a time, and none before it was."""
+    first = queries.first_event_id_since(connection, since_ns)
+    before = connection.execute(select(func.max(events.c.id)).where(events.c.id < first)).scalar() or 0
+    for table in (gaps, command_updates):
+        between = (table.c.id > before, table.c.id < first, table.c.received_ns >= since_ns)
+        found = connection.execute(select(func.min(table.c.id)).where(*between)).scalar()
+        first = min(first, found or first)
+    return first - 1
 
 
 def incidents_as_of(connection: Connection, since_ns: int) -> Iterator[incident_pb2.Incident]:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from fsmend_collector.ask.words import WORDS_THROUGH
 from fsmend_collector.diagnose.census import write_counted
+from fsmend_collector.diagnose.changing import Declared, write_change
 from fsmend_collector.diagnose.isolating import Isolated, write_isolated
 from fsmend_collector.diagnose.keeping import forget_sightings, write_journal, write_rates
 from fsmend_collector.diagnosis import IncidentChange
@@ -29,6 +30,7 @@ class Conclusions:
         words_through: id in the audit through which operators' words are obeyed.
         counted: agent → what it counts for in the population; None: it has left the fleet.
         rates: what was learnt, when that is new.
+        declared: changes to the fleet that the collector saw, by id.
         isolated: what diagnosis could not take.
         forget: sightings before this time may go, but for those of these agents.
     """
@@ -40,13 +42,20 @@ class Conclusions:
     counted: dict[str, str | None] = field(default_factory=dict)
     journal: Journal = field(default_factory=Journal)
     rates: str = ""
+    declared: dict[str, Declared] = field(default_factory=dict)
     isolated: list[Isolated] = field(default_factory=list)
     forget: tuple[int, frozenset[str]] = (0, frozenset())
 
     @property
     def rows(self) -> int:
         """Return about how many rows wait that no incident asks for."""
-        return len(self.counted) + len(self.journal.sightings) + len(self.journal.views) + len(self.isolated)
+        return (
+            len(self.counted)
+            + len(self.journal.sightings)
+            + len(self.journal.views)
+            + len(self.isolated)
+            + len(self.declared)
+        )
 
     def add(self, changes: Iterable[IncidentChange]) -> None:
         """Take changes in their order."""
@@ -64,6 +73,8 @@ def write_conclusions(connection: Connection, conclusions: Conclusions) -> None:
         _write_evidence(connection, incident_id, list(event_ids))
     write_counted(connection, conclusions.counted)
     write_journal(connection, conclusions.journal)
+    for declared in conclusions.declared.values():
+        write_change(connection, declared, declared.change.from_ns)
     write_isolated(connection, conclusions.isolated)
     if conclusions.rates:
         write_rates(connection, conclusions.rates)

@@ -4,6 +4,7 @@ from sqlalchemy import Connection, delete, func, select
 
 from fsmend_collector.store.queries import first_event_id_since
 from fsmend_collector.store.schema import (
+    changes,
     command_updates,
     commands,
     events,
@@ -25,6 +26,7 @@ def forget_step(connection: Connection, before_ns: int) -> int:
     deleted += _forget_gaps(connection, before_ns)
     deleted += _forget_commands(connection, before_ns)
     deleted += _forget_incidents(connection, before_ns)
+    deleted += connection.execute(delete(changes).where(changes.c.until_ns < before_ns)).rowcount
     deleted += connection.execute(delete(tokens).where(tokens.c.not_after_ns < before_ns)).rowcount
     return deleted
 

@@ -34,11 +34,15 @@ def test_the_same_is_the_same_whatever_its_state_and_times():
         ("code", {"code": "DEVICE_HEALTH"}),
         ("cause", {"cause": incident_pb2.Cause(dimension="rack", value="r1")}),
         ("members", {"members": [incident_pb2.Unit(agent_id="a", device_id="d")]}),
-        ("onset", {"onset_ns": 11}),
+        ("onset", {"onset_ns": 10 + 3 * 10**9}),
     ],
 )
 def test_what_differs_is_named(name, fields):
     assert compared([incident()], [incident(**fields)]) == {"inc-1": (why_pb2.DIFFERENCE_KIND_CHANGED, [name])}
+
+
+def test_clocks_that_were_known_otherwise_are_no_difference():
+    assert compared([incident()], [incident(onset_ns=10 + 2 * 10**9)])["inc-1"][1] == []
 
 
 def test_the_order_of_members_is_no_difference():

@@ -1,0 +1,71 @@
+"""Histories of days, with restarts, silences, losses, late events and operators' words, come out the same again."""
+
+import random
+
+import pytest
+from collector.diagnose.history import SECOND, START, History, event
+from collector.diagnose.rack import disk
+
+from fsmend_collector.diagnose.again import Again, ReplayFailed
+from fsmend_collector.diagnose.following import Following
+from fsmend_collector.diagnosis import DiagnosisConfig
+from fsmend_collector.diagnosis.groups import ScanSettings
+from fsmend_collector.store.engine import make_engine
+from fsmend_proto.v1 import event_pb2, why_pb2
+
+
+def again(history, since_ns, **options):
+    """Diagnose a history again; return what differs, and how many are the same."""
+    engine, told = make_engine(history.url, writes=False), []
+    following = Following(DiagnosisConfig(), ScanSettings())
+    try:
+        Again(engine, following, since_ns, history.now_ns, told.append, **options).run()
+    finally:
+        engine.dispose()
+    found = [one.difference for one in told if one.HasField("difference")]
+    assert told[-1].HasField("summary")
+    return [one for one in found if one.kind != why_pb2.DIFFERENCE_KIND_SAME], told[-1].summary.same
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_same_again_from_the_beginning_and_from_the_middle(tmp_path, monkeypatch, seed):
+    rng, history = random.Random(seed), History(tmp_path, monkeypatch)
+    middle_ns = 0
+    for at in range(40):
+        history.happen(rng)
+        history.wait(rng.choice((2, 5, 60, 1_200, 7_200)))
+        if rng.random() < 0.1:
+            history.restart()
+            history.follow()
+        if at == 20:
+            middle_ns = history.now_ns
+    history.wait(600)
+    differ, same = again(history, START)
+    assert not differ
+    assert same > 5
+    differ, _ = again(history, middle_ns)
+    assert not differ
+
+
+def test_a_replay_that_needs_too_much_memory_ends_and_says_what_to_do(tmp_path, monkeypatch):
+    history = History(tmp_path, monkeypatch)
+    history.report("h-0-00", event(event_pb2.EVENT_KIND_DEVICE_GONE, 4, START, device=disk("h-0-00", 0)))
+    history.wait(10)
+    with pytest.raises(ReplayFailed, match="choose a later --since"):
+        again(history, START, most_bytes=1 << 20)
+
+
+def test_nothing_is_written(tmp_path, monkeypatch):
+    history = History(tmp_path, monkeypatch)
+    history.report("h-0-00", event(event_pb2.EVENT_KIND_DEVICE_GONE, 4, START, device=disk("h-0-00", 0)))
+    history.wait(10)
+
+    def content():
+        tables = ("incidents", "incident_evidence", "meta", "sightings", "counted_hosts", "audit", "commands")
+        with history.engine.begin() as connection:
+            return {name: connection.exec_driver_sql(f"SELECT * FROM {name}").fetchall() for name in tables}
+
+    before = content()
+    assert again(history, START) == ([], 1)
+    assert content() == before
+    assert history.now_ns == START + 10 * SECOND
