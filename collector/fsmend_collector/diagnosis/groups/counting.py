@@ -23,14 +23,17 @@ class Counting:
 
     Attributes:
         local: sizes of the groups that lie within one host, for hosts that were asked about.
+        generation: how often the population has changed.
     """
 
     settings: ScanSettings
     population: Population
     rates: Rates
     local: dict[Group, list[int]] = field(default_factory=dict)
+    generation: int = 0
     _here: dict[str, dict[Group, list[int]]] = field(default_factory=dict)
     _thresholds: dict[_Key, int] = field(default_factory=dict)
+    _alike: dict[tuple[str, str, int, tuple[int, ...], int], tuple[int, ...]] = field(default_factory=dict)
     _least: dict[tuple[float, float, float], int] = field(default_factory=dict)
 
     def learn(self, view: HostView) -> None:
@@ -46,9 +49,23 @@ class Counting:
         for group in self._here.pop(agent_id, {}):
             self.local.pop(group, None)
 
+    def limits(self, aspect: str, group: Group, windows_seconds: tuple[int, ...], day: int) -> tuple[int, ...]:
+        """Return the threshold of each window that ends on a day. Groups without a history of their own are alike."""
+        if (aspect, group) in self.rates.groups:
+            return tuple(self.threshold(aspect, group, seconds, day * DAY_NS) for seconds in windows_seconds)
+        key = (aspect, group[0], self.units(group, ASPECTS[aspect].kind), windows_seconds, day)
+        known = self._alike.get(key)
+        if known is None:
+            if len(self._alike) > _KEPT:
+                self._alike.clear()
+            known = self._alike[key] = tuple(self._find(aspect, group, seconds, day) for seconds in windows_seconds)
+        return known
+
     def forget_thresholds(self) -> None:
         """Find thresholds anew: the population has changed."""
+        self.generation += 1
         self._thresholds.clear()
+        self._alike.clear()
 
     def units(self, group: Group, kind: int) -> int:
         """Return how many units of a kind a group has."""

@@ -5,9 +5,25 @@ is higher than chance lifts it within the budget, and the rise began where the s
 """
 
 import math
+from collections import deque
 from dataclasses import dataclass, field
 
 _HOUR_NS = 3_600_000_000_000
+_LOG_KEPT = 4_096
+
+
+@dataclass(slots=True)
+class _Step:
+    """What one mark changed, so that it can be taken back."""
+
+    sum: float
+    onset_ns: int
+    at_ns: int
+    hosts: dict[str, int]
+    host: str
+    host_ns: int | None
+    found: int
+    found_end_ns: int
 
 
 @dataclass(slots=True)
@@ -21,6 +37,7 @@ class Drift:
         at_ns: newest mark.
         count: marks taken.
         hosts: host → its newest mark; a host counts once in a quiet time.
+        found: from when to when it crossed.
     """
 
     ratio: float
@@ -30,26 +47,56 @@ class Drift:
     at_ns: int = 0
     count: int = 0
     hosts: dict[str, int] = field(default_factory=dict)
+    found: list[tuple[int, int]] = field(default_factory=list)
+    _log: deque[_Step] = field(default_factory=lambda: deque(maxlen=_LOG_KEPT))
 
-    def add(self, time_ns: int, host: str, per_hour: float) -> float:
+    def add(self, time_ns: int, host: str, per_hour: float, height: float = math.inf) -> float:
         """Take a mark that is not older than the newest; return the sum.
 
         Args:
             time_ns: collector's wall clock.
             host: whose unit it is.
             per_hour: marks that the whole group is expected to show.
+            height: where it crosses; see `bound`.
         """
+        before = (self.sum, self.onset_ns, self.at_ns)
         self.count += 1
         if self.at_ns:
             self.sum -= (self.ratio - 1) * per_hour * (time_ns - self.at_ns) / _HOUR_NS
         self.at_ns = time_ns
+        hosts = self.hosts
         if self.sum <= 0:
             self.sum, self.onset_ns = 0.0, time_ns
             self.hosts = {}
-        if time_ns - self.hosts.get(host, -self.quiet_ns) >= self.quiet_ns:
+        newest = self.hosts.get(host)
+        found = self.found
+        self._log.append(_Step(*before, hosts, host, newest, len(found), found[-1][1] if found else 0))
+        if newest is None or time_ns - newest >= self.quiet_ns:
             self.sum += math.log(self.ratio)
         self.hosts[host] = time_ns
+        if self.sum >= height:
+            if found and found[-1][0] == self.onset_ns:
+                found[-1] = (self.onset_ns, time_ns)
+            else:
+                found.append((self.onset_ns, time_ns))
         return self.sum
+
+    def back(self, count: int) -> bool:
+        """Take the newest marks back until so many are left; say whether so far back was remembered."""
+        if self.count - count > len(self._log):
+            return False
+        while self.count > count:
+            step = self._log.pop()
+            if step.hosts is self.hosts and step.host_ns is None:
+                del self.hosts[step.host]
+            elif step.hosts is self.hosts and step.host_ns is not None:
+                self.hosts[step.host] = step.host_ns
+            self.sum, self.onset_ns, self.at_ns, self.hosts = step.sum, step.onset_ns, step.at_ns, step.hosts
+            del self.found[step.found :]
+            if self.found:
+                self.found[-1] = (self.found[-1][0], step.found_end_ns)
+            self.count -= 1
+        return True
 
 
 def bound(per_hour: float, ways: float, budget_per_day: float) -> float:

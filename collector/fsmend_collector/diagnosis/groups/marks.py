@@ -17,7 +17,7 @@ class Mark:
     Attributes:
         time_ns: collector's wall clock of its first error after a quiet time.
         evidence: id of that event.
-        groups: what the unit is in.
+        groups: what the unit is in; keys: the same with the aspect.
         aspect: of the key.
         agent_id: whose unit it is.
         unit: agent and unit.
@@ -28,6 +28,7 @@ class Mark:
     key: UnitKey
     evidence: str
     groups: tuple[Group, ...] = ()
+    keys: tuple[tuple[str, Group], ...] = ()
     aspect: str = field(init=False)
     agent_id: str = field(init=False)
     unit: tuple[str, str] = field(init=False)
@@ -63,6 +64,10 @@ class Sightings:
 
     def update(self, key: UnitKey) -> tuple[list[Mark], list[Mark]]:
         """Bring the marks in line with the errors; return those that went and those that came."""
+        if len(self.hours) == 1 and not self.marks:
+            hour = self.hours[0]
+            self.marks[hour] = mark = Mark(self.first[hour][0], key, self.first[hour][1])
+            return [], [mark]
         wanted = {}
         previous = None
         for hour in self.hours:

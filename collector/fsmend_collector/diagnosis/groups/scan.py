@@ -1,27 +1,23 @@
 """The group scan: marks in, verdicts out."""
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
-from itertools import chain
 
 from fsmend_collector.diagnosis.config import SECONDS_NS
 from fsmend_collector.diagnosis.evidence import Evidence
 from fsmend_collector.diagnosis.groups import bounds
 from fsmend_collector.diagnosis.groups.aspects import ASPECTS, DEVICE, FILESYSTEM, HOST, aspect_of
-from fsmend_collector.diagnosis.groups.candidate import Candidate
+from fsmend_collector.diagnosis.groups.cells import Cells
 from fsmend_collector.diagnosis.groups.changes import Change, expected_by
 from fsmend_collector.diagnosis.groups.counting import Counting
+from fsmend_collector.diagnosis.groups.crossing import Crossings
 from fsmend_collector.diagnosis.groups.dimensions import FLEET_VALUE, dimension
-from fsmend_collector.diagnosis.groups.drift import Drift, bound
-from fsmend_collector.diagnosis.groups.explain import Explanation, explain
 from fsmend_collector.diagnosis.groups.gathering import gather
 from fsmend_collector.diagnosis.groups.marks import Journal, Mark, Sightings, UnitKey
 from fsmend_collector.diagnosis.groups.population import Population
-from fsmend_collector.diagnosis.groups.rates import AspectGroup, Rates
-from fsmend_collector.diagnosis.groups.series import Interval, Series
+from fsmend_collector.diagnosis.groups.rates import Rates
 from fsmend_collector.diagnosis.groups.settings import DAY_NS, HOUR_NS, ScanSettings
+from fsmend_collector.diagnosis.groups.solving import Solving
 from fsmend_collector.diagnosis.groups.verdict import Verdict
 from fsmend_collector.diagnosis.groups.views import Group, HostView
 
@@ -41,16 +37,12 @@ class GroupScan:
         self.journal: Journal | None = None
         self._views: dict[str, HostView] = {}
         self._sightings: dict[UnitKey, Sightings] = {}
-        self._series: dict[AspectGroup, Series] = {}
-        self._drift: dict[AspectGroup, Drift] = {}
         self._by_day: defaultdict[int, dict[Mark, None]] = defaultdict(dict)
-        self._dirty: dict[AspectGroup, None] = {}
-        self._cache: dict[AspectGroup, list[Candidate]] = {}
-        self._parents: dict[tuple[str, Group, int, int], frozenset[Mark]] = {}
         self._owned: dict[tuple[str, int], frozenset[str]] = {}
-        self._pending: dict[AspectGroup, None] = {}
-        self._new_marks = self._solved_marks = self._solved_ns = 0
-        self._explanations: list[Explanation] = []
+        self._cells = Cells(self.counting)
+        self._crossings = Crossings(self.settings, self.counting)
+        self._series = self._crossings.series
+        self._solving = Solving(self.counting, self._series)
         self._verdicts: dict[str, Verdict] = {}
         self._members: dict[tuple[str, str], str] = {}
         self._expired_day = 0
@@ -72,6 +64,7 @@ class GroupScan:
             self.journal.views[view.agent_id] = view
         self._owned[view.agent_id, DEVICE] = frozenset(one.device_id for one in view.devices)
         self._owned[view.agent_id, FILESYSTEM] = frozenset(view.filesystems)
+        self._cells.forget(view.agent_id)
         self.counting.learn(view)
 
     def observe(self, evidence: Evidence) -> None:
@@ -128,35 +121,20 @@ class GroupScan:
     def _insert(self, mark: Mark) -> None:
         _, kind, agent_id, unit = mark.key
         view = self._views.get(agent_id) or HostView(agent_id)
-        owns = self._owns(agent_id, kind, unit)
-        mark.groups = tuple(self._worth(view.unit_groups(kind, unit) if owns else [("host", agent_id)]))
-        if expected_by(self.changes, mark) is not None:
-            mark.groups = ()
+        own = self._owns(agent_id, kind, unit)
+        mark.groups, mark.keys = self._cells.groups(mark.aspect, view, kind, unit, own=own)
+        if self.changes and expected_by(self.changes, mark) is not None:
+            mark.groups, mark.keys = (), ()
             self.swallowed += 1
             return
         self._by_day[mark.time_ns // DAY_NS][mark] = None
-        self._new_marks += 1
-        for group in mark.groups:
-            series = self._series.get((mark.aspect, group))
-            if series is None:
-                series = self._series[mark.aspect, group] = Series(wide=not dimension(group[0]).local)
-            series.insert(mark)
-            self._dirty[mark.aspect, group] = None
-            drift = self._drift.get((mark.aspect, group))
-            if drift is not None and mark.time_ns < drift.at_ns:
-                del self._drift[mark.aspect, group]  # a late one: the sum is taken anew
-
-    def _worth(self, groups: Iterable[Group]) -> list[Group]:
-        return [one for one in groups if dimension(one[0]).local or self.population.worth_counting(one)]
+        self._crossings.insert(mark)
+        self._solving.came(mark.aspect)
 
     def _remove(self, mark: Mark) -> None:
-        if not mark.groups:
-            return
-        self._by_day[mark.time_ns // DAY_NS].pop(mark, None)
-        for group in mark.groups:
-            self._series[mark.aspect, group].remove(mark)
-            self._drift.pop((mark.aspect, group), None)
-            self._dirty[mark.aspect, group] = None
+        if mark.groups:
+            self._by_day[mark.time_ns // DAY_NS].pop(mark, None)
+            self._crossings.remove(mark)
 
     @property
     def verdicts(self) -> dict[str, Verdict]:
@@ -174,88 +152,31 @@ class GroupScan:
             sightings = self._sightings.get((aspect, row.kind, agent_id, unit))
             for mark in sightings.marks.values() if sightings else ():
                 for group in mark.groups:
+                    expected = self.counting.expect(aspect, group, mark.time_ns)
+                    if expected.per_hour * self.counting.units(group, row.kind) * 48 >= 0.1:
+                        continue
                     near = self._series[aspect, group].between(mark.time_ns - DAY_NS, mark.time_ns + DAY_NS)
                     others = len({one.key[1:] for one in near}) - 1
-                    expected = self.counting.expect(aspect, group, mark.time_ns)
-                    if others and expected.per_hour * self.counting.units(group, row.kind) * 48 < 0.1:
+                    if others:
                         found[group] = max(found.get(group, 0), others)
         return sorted(found.items(), key=lambda row: (dimension(row[0][0]).rank, row[0]))
 
     def tick(self, now_ns: int, *, rebuilding: bool = False) -> list[tuple[Verdict, str]]:
         """Look at what changed; return the verdicts that are new, changed, or gone (explained otherwise now)."""
         # While rebuilding, time learns nothing: it must first be known what explains the findings.
-        quiet = not self._dirty
         told = {one.group for one in self._verdicts.values()}
-        for key in self._dirty:
-            self._cache.pop(key, None)
-            if self._evaluate(key) or key[1] in told:  # a verdict may absorb what trickles into its group
-                self._pending[key] = None
-        self._dirty.clear()
+        changed = self._crossings.look()
+        # A verdict may absorb what trickles into its group.
+        self._solving.note((key, crosses or key[1] in told) for key, crosses in changed)
         if not rebuilding and now_ns // DAY_NS != self._expired_day:
             self._housekeep(now_ns)
-        if not self._pending or not self._due(quiet, now_ns):
+        if not self._solving.solve({key[0] for key, _ in changed}, now_ns):
             return []
-        return self._solve()
+        return self._tell(gather(self._solving.explanations, self._series, self.changes, self.counting))
 
     def settle(self, now_ns: int, *, rebuilding: bool = False) -> list[tuple[Verdict, str]]:
         """Do all work that waits, as `tick` does once marks stop coming."""
         return self.tick(now_ns, rebuilding=rebuilding) + self.tick(now_ns, rebuilding=rebuilding)
-
-    def _due(self, quiet: bool, now_ns: int) -> bool:
-        """Say whether to look now: in a storm only when what crosses has grown, so that it costs as the marks do."""
-        storm = self._solved_marks > bounds.STORM
-        grown = self._new_marks >= self._solved_marks * (bounds.GROWTH_IN_STORMS if storm else bounds.GROWTH)
-        pause_ns = bounds.SOLVE_AT_LEAST_NS * max(1, self._solved_marks // bounds.STORM)
-        due = quiet or grown or now_ns - self._solved_ns >= pause_ns
-        if due:
-            self._new_marks, self._solved_ns = 0, now_ns
-        return due
-
-    def _evaluate(self, key: AspectGroup) -> bool:
-        series = self._series.get(key)
-        if series is None:
-            return False
-        aspect, group = key
-
-        def threshold(seconds: int, end_ns: int) -> int:
-            return self.counting.threshold(aspect, group, seconds, end_ns)
-
-        crosses = series.evaluate(bounds.WINDOWS_LOCAL if not series.wide else self.settings.windows_seconds, threshold)
-        if series.wide and len(series.entries) >= bounds.DRIFT_MARKS:
-            crosses = self._evaluate_drift(key, series) or crosses
-        return crosses
-
-    def _evaluate_drift(self, key: AspectGroup, series: Series) -> bool:
-        drift = self._drift.get(key)
-        if drift is None:
-            drift = self._drift[key] = Drift(self.settings.drift_ratio, self.settings.quiet_seconds * SECONDS_NS)
-            series.crossings.pop(0, None)
-        units = self.counting.units(key[1], ASPECTS[key[0]].kind)
-        for entry in series.entries[drift.count :]:
-            per_hour = self.counting.expect(*key, entry[0] - 30 * DAY_NS).per_hour * units
-            height = drift.add(entry[0], entry[2].agent_id, per_hour)
-            if height >= bound(per_hour, self.counting.ways(key[1]), self.settings.budget_per_day):
-                intervals = series.crossings.setdefault(0, [])
-                if intervals and intervals[-1].start_ns == drift.onset_ns:
-                    intervals[-1].end_ns = entry[0]
-                else:
-                    intervals.append(Interval(drift.onset_ns, entry[0]))
-        return 0 in series.crossings
-
-    def _solve(self) -> list[tuple[Verdict, str]]:
-        self._parents.clear()
-        closure = self._closure(self._pending)
-        self._pending.clear()
-        candidates = [one for key in closure for one in self._candidates(key)]
-        touched = frozenset(chain.from_iterable(one.marks for one in candidates))
-        self._solved_marks = len(touched)
-        kept = [
-            one
-            for one in self._explanations
-            if (one.candidate.aspect, one.candidate.group) not in closure and one.marks.isdisjoint(touched)
-        ]
-        self._explanations = kept + (explain(candidates, self._within) if candidates else [])
-        return self._tell(gather(self._explanations, self._series, self.changes, self.counting))
 
     def _tell(self, verdicts: list[Verdict]) -> list[tuple[Verdict, str]]:
         now = {one.incident_id: one for one in verdicts}
@@ -266,75 +187,8 @@ class GroupScan:
         ]
         changes += [(one, "gone") for key, one in self._verdicts.items() if key not in now]
         self._verdicts = now
-        self._members = {(mark.key[2], mark.key[3]): key for key, one in now.items() for mark in one.marks}
+        self._members = {mark.unit: key for key, one in now.items() for mark in one.marks}
         return changes
-
-    def _closure(self, start: Iterable[AspectGroup]) -> dict[AspectGroup, None]:
-        """Return the groups that cross and share marks with these, directly or over others."""
-        found = dict.fromkeys(start)
-        waiting = list(found)
-        seen: set[Mark] = set()
-        while waiting:
-            series = self._series.get(waiting.pop())
-            if series is None:
-                continue
-            near: set[AspectGroup] = set()
-            for one in chain.from_iterable(series.crossings.values()):
-                new = set(series.between(one.start_ns, one.end_ns)) - seen
-                seen |= new
-                for mark in new:
-                    near.update((mark.aspect, group) for group in mark.groups)
-            for key in sorted(near - found.keys()):
-                if self._series[key].crossings:
-                    found[key] = None
-                    waiting.append(key)
-        return found
-
-    def _candidates(self, key: AspectGroup) -> list[Candidate]:
-        series = self._series.get(key)
-        if series is None:
-            return []
-        known = self._cache.get(key)
-        if known is not None:
-            return known
-        found: dict[frozenset[Mark], Candidate] = {}
-        for seconds in sorted(series.crossings, key=lambda one: one or 1 << 40):
-            for interval in series.crossings[seconds]:
-                marks = frozenset(series.between(interval.start_ns, interval.end_ns))
-                if marks and marks not in found:
-                    found[marks] = self._candidate(key, seconds, interval, marks)
-        self._cache[key] = list(found.values())
-        return self._cache[key]
-
-    def _candidate(self, key: AspectGroup, seconds: int, interval: Interval, marks: frozenset[Mark]) -> Candidate:
-        aspect, group = key
-        kind = ASPECTS[aspect].kind
-        counting = self.counting
-        expected = counting.expect(aspect, group, interval.start_ns)
-        return Candidate(
-            group=group,
-            aspect=aspect,
-            seconds=seconds,
-            start_ns=interval.start_ns,
-            end_ns=interval.end_ns,
-            least=counting.threshold(aspect, group, seconds or interval.seconds, interval.end_ns),
-            marks=marks,
-            units=counting.units(group, kind),
-            hosts=counting.units(group, HOST),
-            per_hour=expected.per_hour,
-            base_per_hour=expected.fleet_per_hour,
-            shape=expected.shape,
-            penalty=counting.penalty(group),
-            here=partial(counting.units_here, group=group, kind=kind),
-        )
-
-    def _within(self, aspect: str, group: Group, start_ns: int, end_ns: int) -> tuple[frozenset[Mark], int]:
-        key = (aspect, group, start_ns, end_ns)
-        marks = self._parents.get(key)
-        if marks is None:
-            series = self._series.get((aspect, group))
-            marks = self._parents[key] = frozenset(series.between(start_ns, end_ns) if series is not None else ())
-        return marks, self.counting.units(group, HOST)
 
     def _housekeep(self, now_ns: int) -> None:
         self._expired_day = now_ns // DAY_NS
@@ -361,7 +215,7 @@ class GroupScan:
         for key, sightings in list(self._sightings.items()):
             for mark in sightings.forget(before_ns):
                 if mark not in held:
-                    self._drop(mark)
+                    self._crossings.drop(mark)
             if sightings.hours:
                 hosts.add(key[2])
             else:
@@ -371,28 +225,19 @@ class GroupScan:
         for agent_id in self._views.keys() - hosts:
             del self._views[agent_id], self._owned[agent_id, DEVICE], self._owned[agent_id, FILESYSTEM]
             self.counting.forget(agent_id)
-        for group in [key for key, series in self._series.items() if not series.entries]:
-            del self._series[group]
-            self._drift.pop(group, None)
-            self._cache.pop(group, None)
-            self._pending.pop(group, None)
-
-    def _drop(self, mark: Mark) -> None:
-        for group in mark.groups:
-            self._series[mark.aspect, group].remove(mark)
-            self._dirty[mark.aspect, group] = None
-            if (mark.aspect, group) in self._drift:
-                self._drift[mark.aspect, group].count -= 1
+            self._cells.forget(agent_id)
+        for group in self._crossings.forget_empty():
+            self._solving.forget(group)
 
     def close(self, incident_id: str) -> Verdict | None:
         """Take a verdict out that is resolved, with its marks; return it."""
         verdict = self._verdicts.pop(incident_id, None)
         if verdict is None:
             return None
-        self._explanations = [one for one in self._explanations if one.marks.isdisjoint(verdict.marks)]
+        self._solving.close(verdict.marks)
         for mark in sorted(verdict.marks, key=lambda one: one.identity):
-            self._drop(mark)
+            self._crossings.drop(mark)
             self._by_day[mark.time_ns // DAY_NS].pop(mark, None)
-            mark.groups = ()
+            mark.groups, mark.keys = (), ()
         self._members = {unit: key for unit, key in self._members.items() if key != incident_id}
         return verdict

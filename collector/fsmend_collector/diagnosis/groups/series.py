@@ -1,15 +1,25 @@
-"""Series: the marks of one group in one aspect by time, and the windows in which there are too many."""
+"""Series: the marks of one group in one aspect by time, and the windows in which there are too many.
 
-from bisect import bisect_left, bisect_right, insort
+What crosses is a function of the set of marks: it is found by one walk over them in the order of time. Marks that come
+in that order cost their own step of the walk only; one that comes late takes the walk back to a state before it.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 
-from fsmend_collector.diagnosis.groups.marks import Mark, UnitKey
+from fsmend_collector.diagnosis.groups.marks import Mark
+from fsmend_collector.diagnosis.groups.settings import DAY_NS
 
 _SECONDS_NS = 1_000_000_000
-_Entry = tuple[int, UnitKey, Mark]
-Threshold = Callable[[int, int], int]
-"""Length of a window in seconds, its end → how many units are too many."""
+_STATES_FROM = 64  # shorter series are walked anew
+Limits = Callable[[int], tuple[int, ...]]
+"""A day since 1970 → how many units are too many, for each window that is looked at."""
+
+_identity = attrgetter("identity")
+_time = attrgetter("time_ns")
 
 
 @dataclass(slots=True)
@@ -26,121 +36,206 @@ class Interval:
 
 
 @dataclass(slots=True)
+class _Reach:
+    """How far one window has come.
+
+    Attributes:
+        from_ns: where the last walk back ended; a window that still holds it holds `enough` units.
+    """
+
+    from_ns: int = -1
+    enough: int = 0
+
+
+@dataclass(slots=True)
 class Series:
     """The marks of one group in one aspect.
 
     Attributes:
         wide: the group spans hosts; then hosts are counted, not units.
-        crossings: length of the window in seconds → intervals, by time.
+        marks: by time.
+        crossings: length of the window in seconds → intervals, by time; 0: what the sequential test found.
     """
 
     wide: bool
-    entries: list[_Entry] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
     crossings: dict[int, list[Interval]] = field(default_factory=dict)
-    _reach: dict[int, tuple[int, int]] = field(default_factory=dict)
-    _dirty_from: int = -1
-    _dirty_to: int = -1
+    _walked: int = 0
+    _hosts: dict[str, int] = field(default_factory=dict)
+    _recent: OrderedDict[str, int] | None = None
+    _deep: int = 0
+    _reaches: dict[int, _Reach] = field(default_factory=dict)
+    _states: list[tuple[int, dict[int, tuple[int, int, int, int, int]]]] = field(default_factory=list)
 
-    def insert(self, mark: Mark) -> None:
-        """Take a mark in."""
-        entry = (mark.time_ns, mark.key, mark)
-        if not self.entries or entry[:2] > self.entries[-1][:2]:
-            self.entries.append(entry)
+    def insert(self, mark: Mark) -> int:
+        """Take a mark in; return its position."""
+        at = len(self.marks)
+        if not at or mark.identity > self.marks[-1].identity:
+            self.marks.append(mark)
         else:
-            insort(self.entries, entry, key=_order)
-            self._reach.clear()
-        self._touch(mark.time_ns)
+            at = bisect_left(self.marks, mark.identity, key=_identity)
+            self.marks.insert(at, mark)
+            self._back(at)
+        if self.wide:
+            self._hosts[mark.agent_id] = self._hosts.get(mark.agent_id, 0) + 1
+        return at
 
     def remove(self, mark: Mark) -> None:
         """Take a mark out."""
-        at = bisect_left(self.entries, (mark.time_ns, mark.key), key=_order)
-        if at < len(self.entries) and self.entries[at][2] is mark:
-            del self.entries[at]
-            self._reach.clear()
-            self._touch(mark.time_ns)
+        at = bisect_left(self.marks, mark.identity, key=_identity)
+        if at == len(self.marks) or self.marks[at] is not mark:
+            return
+        del self.marks[at]
+        self._back(at)
+        if self.wide:
+            self._hosts[mark.agent_id] -= 1
+            if not self._hosts[mark.agent_id]:
+                del self._hosts[mark.agent_id]
 
-    def _touch(self, time_ns: int) -> None:
-        self._dirty_from = time_ns if self._dirty_from < 0 else min(self._dirty_from, time_ns)
-        self._dirty_to = max(self._dirty_to, time_ns)
+    @property
+    def counted(self) -> int:
+        """Return how many distinct hosts there are, or at most how many units."""
+        return len(self._hosts) if self.wide else len(self.marks)
+
+    def span(self, start_ns: int, end_ns: int) -> tuple[int, int]:
+        """Return the positions of the marks of a time, both ends included: from the first to before the last."""
+        return bisect_left(self.marks, start_ns, key=_time), bisect_right(self.marks, end_ns, key=_time)
 
     def between(self, start_ns: int, end_ns: int) -> list[Mark]:
         """Return the marks of a time, both ends included."""
-        low = bisect_left(self.entries, start_ns, key=_time)
-        high = bisect_right(self.entries, end_ns, key=_time)
-        return [entry[2] for entry in self.entries[low:high]]
+        low, high = self.span(start_ns, end_ns)
+        return self.marks[low:high]
 
-    def evaluate(self, windows_seconds: tuple[int, ...], threshold: Threshold) -> bool:
-        """Find the crossings anew where marks changed; say whether there are any now or were before."""
-        if self._dirty_from < 0:
-            return bool(self.crossings)
+    def evaluate(self, windows_seconds: tuple[int, ...], least_units: int, limits: Limits) -> bool:
+        """Walk over what is new; say whether anything crosses now or did before.
+
+        Args:
+            windows_seconds: lengths of the windows.
+            least_units: no limit is lower.
+            limits: of each window.
+        """
         had = bool(self.crossings)
-        for seconds in windows_seconds:
-            if seconds in self.crossings or len(self.entries) >= _LEAST:
-                self._evaluate_window(seconds, threshold)
-        self._dirty_from = self._dirty_to = -1
+        if self._walked < len(self.marks) and self.counted >= least_units:
+            day, rows = -1, []
+            for at in range(self._walked, len(self.marks)):
+                today = self.marks[at].time_ns // DAY_NS
+                if today != day:
+                    day, rows = today, sorted(zip(limits(today), windows_seconds, strict=True))
+                    rows = [row for row in rows if row[0] <= self.counted]
+                self._step(at, rows)
+            self._walked = len(self.marks)
+            self._remember()
         return had or bool(self.crossings)
 
-    def _evaluate_window(self, seconds: int, threshold: Threshold) -> None:
-        length_ns = seconds * _SECONDS_NS
-        last_ns = self._dirty_to + length_ns
-        found = self.crossings.pop(seconds, [])
-        kept = [one for one in found if one.end_ns < self._dirty_from]
-        cut = [one for one in found if one.end_ns >= self._dirty_from]
-        begin_ns = min([self._dirty_from, *(one.start_ns for one in cut)])
-        last_ns = max([last_ns, *(one.end_ns for one in cut)])
-        low = bisect_left(self.entries, begin_ns, key=_time)
-        high = bisect_right(self.entries, last_ns, key=_time)
-        reach_ns, reached = self._reach.get(seconds, (-1, 0)) if kept else (-1, 0)
-        for at in range(low, high):
-            end_ns = self.entries[at][0]
-            least = threshold(seconds, end_ns)
-            if reach_ns >= end_ns - length_ns and least <= reached:
-                kept[-1].end_ns = end_ns  # the window still holds all that the last walk back found
-                continue
-            start_ns = self._walk_back(at, length_ns, least)
-            if start_ns is None:
-                continue
-            reach_ns, reached = start_ns, least
-            if kept and start_ns <= kept[-1].end_ns:
-                kept[-1].end_ns = max(end_ns, kept[-1].end_ns)
-                kept[-1].start_ns = min(start_ns, kept[-1].start_ns)
-            else:
-                kept.append(Interval(start_ns, end_ns))
-        self._reach[seconds] = (reach_ns, reached)
-        kept.sort(key=lambda one: one.start_ns)
-        if kept:
-            self.crossings[seconds] = kept
+    def _step(self, at: int, rows: list[tuple[int, int]]) -> None:
+        """Look at the windows that end with one mark."""
+        mark = self.marks[at]
+        end_ns = mark.time_ns
+        if self._recent is not None:
+            self._recent[mark.agent_id] = end_ns
+            self._recent.move_to_end(mark.agent_id)
+        waiting = []
+        for least, seconds in rows:
+            reach = self._reaches.get(seconds)
+            if reach is not None and reach.from_ns >= end_ns - seconds * _SECONDS_NS and least <= reach.enough:
+                self.crossings[seconds][-1].end_ns = end_ns  # the window still holds all that the last walk back found
+            elif at + 1 >= least and self.marks[at + 1 - least].time_ns >= end_ns - seconds * _SECONDS_NS:
+                waiting.append((least, seconds))
+        if not waiting:
+            return
+        for least, seconds in self._enough(at, waiting) if self.wide else waiting:
+            start_ns = self._walk_back(at, seconds * _SECONDS_NS, least)
+            if start_ns is not None:
+                self._cross(seconds, start_ns, end_ns)
+                self._reaches[seconds] = _Reach(start_ns, least)
+
+    def _enough(self, at: int, waiting: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return the windows with enough hosts, of those that are ordered by how many that is."""
+        end_ns = self.marks[at].time_ns
+        if self._recent is None or self._deep < waiting[-1][0]:
+            self._look_back(at, waiting[-1][0])
+        latest = reversed(self._recent.values()) if self._recent is not None else iter(())
+        seen, time_ns = 0, end_ns
+        found: list[tuple[int, int]] = []
+        for least, seconds in waiting:
+            while seen < least:
+                time_ns = next(latest, -1)
+                seen += 1
+                if time_ns < 0:
+                    return found
+            if time_ns >= end_ns - seconds * _SECONDS_NS:
+                found.append((least, seconds))
+        return found
+
+    def _look_back(self, at: int, deep: int) -> None:
+        """Find the newest marks of so many hosts, up to a position."""
+        newest: dict[str, int] = {}
+        for position in range(at, -1, -1):
+            mark = self.marks[position]
+            if mark.agent_id not in newest:
+                newest[mark.agent_id] = mark.time_ns
+                if len(newest) >= deep:
+                    break
+        self._recent = OrderedDict(reversed(newest.items()))
+        self._deep = deep if len(newest) >= deep else 1 << 62
+
+    def _cross(self, seconds: int, start_ns: int, end_ns: int) -> None:
+        found = self.crossings.setdefault(seconds, [])
+        if found and start_ns <= found[-1].end_ns:
+            found[-1].end_ns = end_ns
+            found[-1].start_ns = min(start_ns, found[-1].start_ns)
+        else:
+            found.append(Interval(start_ns, end_ns))
 
     def _walk_back(self, at: int, length_ns: int, least: int) -> int | None:
         """Return when the shortest stretch with enough distinct units began; None when the window has too few."""
-        end_ns = self.entries[at][0]
-        if at + 1 < least or self.entries[at + 1 - least][0] < end_ns - length_ns:
-            return None
+        not_before_ns = self.marks[at].time_ns - length_ns
         seen: set[object] = set()
-        while at >= 0 and self.entries[at][0] >= end_ns - length_ns:
-            key = self.entries[at][1]
-            seen.add(key[2] if self.wide else key)
+        while at >= 0 and self.marks[at].time_ns >= not_before_ns:
+            seen.add(self._name(at))
             if len(seen) >= least:
-                return self._same_hosts(at, seen, end_ns - length_ns)
+                return self._same_hosts(at, seen, not_before_ns)
             at -= 1
         return None
 
     def _same_hosts(self, at: int, seen: set[object], not_before_ns: int) -> int:
         """Go further back over what the units seen, or their hosts, showed just before."""
-        while at > 0 and self.entries[at - 1][0] >= not_before_ns:
-            key = self.entries[at - 1][1]
-            if (key[2] if self.wide else key) not in seen:
-                break
+        while at > 0 and self.marks[at - 1].time_ns >= not_before_ns and self._name(at - 1) in seen:
             at -= 1
-        return self.entries[at][0]
+        return self.marks[at].time_ns
 
+    def _name(self, at: int) -> object:
+        mark = self.marks[at]
+        return mark.agent_id if self.wide else mark.key
 
-_LEAST = 3
+    def _remember(self) -> None:
+        """Keep the state of the walk; older states thin out, so that going back far costs about as what came since."""
+        if self._walked < _STATES_FROM:
+            return
+        state = {}
+        for seconds, reach in self._reaches.items():
+            found = self.crossings[seconds]
+            state[seconds] = (len(found), found[-1].start_ns, found[-1].end_ns, reach.from_ns, reach.enough)
+        states = self._states
+        if not states or states[-1][0] < self._walked:
+            states.append((self._walked, state))
+        for at in range(len(states) - 3, -1, -1):
+            if states[at + 2][0] - states[at][0] <= self._walked - states[at + 2][0]:
+                del states[at + 1]
 
-
-def _order(entry: _Entry) -> tuple[int, UnitKey]:
-    return entry[:2]
-
-
-def _time(entry: _Entry) -> int:
-    return entry[0]
+    def _back(self, position: int) -> None:
+        """Take the walk back to before a position that changed."""
+        if position >= self._walked:
+            return
+        while self._states and self._states[-1][0] > position:
+            self._states.pop()
+        self._walked, state = self._states[-1] if self._states else (0, {})
+        self._recent = None
+        for seconds in [seconds for seconds in self.crossings if seconds and seconds not in state]:
+            del self.crossings[seconds]
+        self._reaches = {}
+        for seconds, (count, start_ns, end_ns, from_ns, enough) in state.items():
+            found = self.crossings[seconds]
+            del found[count:]
+            found[-1].start_ns, found[-1].end_ns = start_ns, end_ns
+            self._reaches[seconds] = _Reach(from_ns, enough)

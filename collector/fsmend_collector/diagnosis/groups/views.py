@@ -35,6 +35,11 @@ class DeviceView:
     target: str = ""
     hours: int = 0
 
+    @property
+    def alike(self) -> tuple[str, ...]:
+        """Return what decides which groups of its host the disk is in."""
+        return (self.hba, self.enclosure, self.target, self.model, self.firmware, str(self.hours // _HOURS_BAND))
+
     def groups(self, agent_id: str, kernel: str) -> list[Group]:
         """List the groups that the disk is in beyond those of its host."""
         found: list[Group] = []
