@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/xfs.md"
 SAMPLES = ROOT / "build/vm-report.json"
 TABLE, TIMES, CUTS = "table", "times", "power cuts"
-SAMPLES_LEAST = 40
+SAMPLES_LEAST = 30
 """A p99 of fewer is the maximum and no more."""
 
 

@@ -7,7 +7,7 @@ from vm.fleet import ended, wait_for
 from fsmend_proto.v1 import command_pb2 as pb
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
-FILES = 4000
+FILES = 1500
 INODES = pb.XFS_SCRUB_STAGE_INODES
 
 
