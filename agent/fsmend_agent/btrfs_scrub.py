@@ -1,6 +1,8 @@
 """One device's part of a btrfs scrub: the blocking call, what it counted, and its bandwidth limit."""
 
 import errno
+import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -8,6 +10,8 @@ from threading import Lock
 
 from fsmend_agent.kernel import btrfs, syscall
 from fsmend_proto.v1 import command_pb2 as pb
+
+_UUID = re.compile(r"[0-9a-fA-F-]{36}")
 
 
 class DeviceScrub:
@@ -89,16 +93,18 @@ class ScrubSpeed:
     """The bandwidth limit of scrubs of one device: /sys/fs/btrfs/UUID/devinfo/ID/scrub_speed_max (Linux 5.14)."""
 
     def __init__(self, root: Path, uuid: str, devid: int) -> None:
+        self.key = f"{uuid} {devid}"
         self._path = root / uuid / "devinfo" / str(devid) / "scrub_speed_max"
         self._before = ""
         self._set = ""
 
-    def limit(self, bytes_per_second: int) -> None:
+    def limit(self, bytes_per_second: int, remember: Callable[[str, str], None] = lambda _key, _value: None) -> None:
         """Set the limit and remember the one before; 0 leaves it. A kernel without the file has no limit."""
         if not bytes_per_second:
             return
         with suppress(OSError):
             before = self._path.read_text(encoding="ascii").strip()
+            remember(self.key, f"{before} {bytes_per_second}")
             self._path.write_text(str(bytes_per_second), encoding="ascii")
             self._before, self._set = before, self._path.read_text(encoding="ascii").strip()
 
@@ -109,3 +115,13 @@ class ScrubSpeed:
         with suppress(OSError):
             if self._path.read_text(encoding="ascii").strip() == self._set:
                 self._path.write_text(self._before, encoding="ascii")
+
+    @classmethod
+    def restore_noted(cls, root: Path, key: str, value: str) -> None:
+        """Do the same for a limit that an earlier life of the agent set; what makes no sense is left alone."""
+        uuid, _, devid = key.partition(" ")
+        before, _, limit = value.partition(" ")
+        if _UUID.fullmatch(uuid) and devid.isdigit() and before.isdigit() and limit.isdigit():
+            speed = cls(root, uuid, int(devid))
+            speed._before, speed._set = before, limit
+            speed.restore()

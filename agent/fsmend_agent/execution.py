@@ -35,6 +35,7 @@ class Execution:
         progressed: called with progress that is worth sending.
         cancelled: set from outside to stop it.
         timed_out: set from outside before `cancelled` when its time was over.
+        remember: makes durable what the action has to take back; raises OSError when it cannot.
     """
 
     admitted: "Admitted"
@@ -44,6 +45,7 @@ class Execution:
     progressed: Callable[[pb.Progress], None]
     cancelled: Flag
     timed_out: bool = False
+    remember: Callable[[str, str], None] = lambda _key, _value: None
     _thinning: Thinning = field(default_factory=Thinning)
     _lock: Lock = field(default_factory=Lock)
 
@@ -72,7 +74,9 @@ class Execution:
         filesystem = self.admitted.filesystem
         fd = -1 if filesystem is None else open_proven(filesystem)
         try:
-            order = Order(self.admitted.command, filesystem, self.clock, self._report, self.cancelled, fd)
+            order = Order(
+                self.admitted.command, filesystem, self.clock, self._report, self.cancelled, fd, self.remember
+            )
             action = self.admitted.action(order)
             action.check()
             if self.cancelled.is_set():

@@ -6,6 +6,7 @@ reported once more.
 """
 
 import asyncio
+import functools
 import hashlib
 import logging
 import threading
@@ -165,9 +166,11 @@ class Executor:
             del self._jobs[job.command.id]
 
     async def recover(self) -> None:
-        """Report what the agent's last life left open; call it once, before the first `submit`. Nothing is run."""
+        """Report what the agent's last life left open, and take back what it set; once, before the first `submit`."""
         unreported = self._journal.at(Step.FINISHED)
         for entry in self._journal.at(Step.ACCEPTED, Step.STARTED):
+            if entry.notes and entry.action in self._actions:
+                await in_thread(functools.partial(self._actions[entry.action].undo, entry.notes))
             await self._finish(orphaned(entry))
         for entry in unreported:
             await self._report_end(entry.id, await self._remembered(entry.id))
@@ -277,6 +280,7 @@ class Executor:
             loop.call_soon_threadsafe(self._report, job, pb.CommandUpdate(state=pb.COMMAND_STATE_RUNNING))
 
         execution = Execution(admitted, self._clock, write_ahead, started, progressed, job.cancelled)
+        execution.remember = functools.partial(self._journal.note, job.command.id)
         running = in_thread(execution.run)
         done, _ = await asyncio.wait({running}, timeout=admitted.action.timeout_seconds)
         if not done:

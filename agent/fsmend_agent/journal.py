@@ -14,7 +14,7 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from threading import Lock
@@ -55,6 +55,7 @@ class Entry:
         step: how far it came.
         update: the serialised final update while it is not on disk.
         place: offset and length of the line that holds the final update.
+        notes: what the action set and has to take back, in its own words.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Entry:
     step: Step = Step.ACCEPTED
     update: bytes | None = None
     place: tuple[int, int] | None = None
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 class Journal:
@@ -118,6 +120,13 @@ class Journal:
             entry = self._entries[command_id]
             entry.step = Step.STARTED
             self._append(entry, {"step": int(entry.step)})
+
+    def note(self, command_id: str, key: str, value: str) -> None:
+        """Note what a running action is about to set, so that the agent's next life can take it back."""
+        with self._lock:
+            entry = self._entries[command_id]
+            entry.notes[key] = value
+            self._append(entry, {"step": int(entry.step), "notes": entry.notes})
 
     def finish(self, update: pb.CommandUpdate) -> None:
         """Note the end of a command."""
@@ -265,7 +274,8 @@ class Journal:
                 entry.digest, entry.action = str(fields["digest"]), str(fields["action"])
                 entry.idempotent, entry.wall_ns = bool(fields["idempotent"]), int(fields["wall_ns"])
                 entry.keep_until_ns = int(fields["keep_until_ns"])
-        except (KeyError, TypeError, ValueError):
+            entry.notes |= {str(key): str(value) for key, value in fields.get("notes", {}).items()}
+        except (AttributeError, KeyError, TypeError, ValueError):
             return False
         entry.step = max(entry.step, step)
         if "final" in fields:
@@ -283,6 +293,7 @@ def _head(entry: Entry) -> dict[str, Any]:
         "idempotent": entry.idempotent,
         "wall_ns": entry.wall_ns,
         "keep_until_ns": entry.keep_until_ns,
+        **({"notes": entry.notes} if entry.notes else {}),
     }
 
 
@@ -342,6 +353,4 @@ def orphaned(entry: Entry) -> pb.CommandUpdate:
     message = f"the agent stopped while {entry.action or 'it'} ran; it is not run again by itself"
     if entry.idempotent:
         message += ". A new command for the same may be sent"
-    if entry.action == "scrub_btrfs":
-        message += ". A speed limit that it set holds until the unmount"
     return pb.CommandUpdate(command_id=entry.id, state=pb.COMMAND_STATE_UNKNOWN, message=message)

@@ -136,6 +136,27 @@ def test_a_limit_that_somebody_else_set_meanwhile_stays(limit_file, tmp_path):
     assert limit_file.read_text() == "7\n"
 
 
+UUID_TEXT = "0f5ac0de-1111-4222-8333-000000000001"
+
+
+@pytest.mark.parametrize(("present", "after"), [("4096", "123"), ("7", "7"), ("123", "123")])
+def test_a_limit_of_an_earlier_life_is_put_back_unless_somebody_changed_it(tmp_path, present, after):
+    file = tmp_path / UUID_TEXT / "devinfo/2/scrub_speed_max"
+    file.parent.mkdir(parents=True)
+    file.write_text("123")
+    noted = {}
+    ScrubSpeed(tmp_path, UUID_TEXT, 2).limit(4096, noted.__setitem__)  # and the agent is killed
+    file.write_text(present)
+    for key, value in noted.items():
+        ScrubSpeed.restore_noted(tmp_path, key, value)
+    assert file.read_text() == after
+
+
+@pytest.mark.parametrize(("key", "value"), [("../../x 2", "1 2"), (f"{UUID_TEXT} x", "1 2"), (f"{UUID_TEXT} 2", "a b")])
+def test_a_note_that_makes_no_sense_is_left_alone(tmp_path, key, value):
+    ScrubSpeed.restore_noted(tmp_path, key, value)
+
+
 def test_no_limit_asked_or_none_in_this_kernel_changes_nothing(limit_file, tmp_path):
     speed = ScrubSpeed(tmp_path, "u", 2)
     speed.limit(0)

@@ -44,6 +44,21 @@ async def test_a_started_command_is_unknown_after_a_crash(tmp_path, idempotent):
     assert len(bench.updates) == 1
 
 
+async def test_what_a_crashed_action_set_is_taken_back_before_its_end_is_told(tmp_path):
+    left_open(tmp_path / "journal", started=True)
+    journal = Journal(tmp_path / "journal")
+    journal.note("c0", "limit", "5")
+    journal.close()
+    bench = Bench(tmp_path / "journal")
+    undone = []
+    action = Mock()
+    action.undo.side_effect = lambda notes: undone.append((dict(notes), list(bench.updates)))
+    bench.executor._actions = {"scrub_btrfs": action}
+    await bench.executor.recover()
+    assert undone == [({"limit": "5"}, [])]
+    assert bench.updates[0].state == pb.COMMAND_STATE_UNKNOWN
+
+
 async def test_an_accepted_command_never_ran(tmp_path):
     left_open(tmp_path / "journal", started=False)
     bench = Bench(tmp_path / "journal")

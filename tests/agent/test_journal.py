@@ -79,6 +79,18 @@ def test_every_step_is_there_after_opening_again(path):
     assert again.damaged == 0
 
 
+def test_what_was_noted_is_there_after_opening_again_and_after_a_rewrite(path):
+    journal = opened(path)
+    journal.accept(entry())
+    journal.start("c1")
+    journal.note("c1", "first", "1")
+    journal.note("c1", "second", "2")
+    again = opened(path)
+    assert (again["c1"].step, again["c1"].notes) == (Step.STARTED, {"first": "1", "second": "2"})
+    again._rewrite()
+    assert opened(path)["c1"].notes == {"first": "1", "second": "2"}
+
+
 def test_start_is_on_disk_when_it_returns(path, monkeypatch):
     synced = []
     fsync = os.fsync

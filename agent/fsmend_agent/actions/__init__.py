@@ -8,7 +8,7 @@ verifies.
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Event as Flag
 from typing import TYPE_CHECKING, ClassVar
@@ -28,6 +28,9 @@ class Order:
     `report` takes progress at any rate (the executor thins it out); `cancelled` is set when somebody asked to stop, or
     when the action's time is over. Both may be used from the action's threads.
 
+    `remember` writes down, durably, what the action is about to set and has to take back; `Action.undo` gets it if the
+    agent dies before.
+
     `fd` is a directory of the target, opened and proven to lie on the filesystem that the command means. Work through
     it and never through a path: what is mounted on a path may have changed since. The executor closes it; -1 without a
     filesystem.
@@ -39,6 +42,7 @@ class Order:
     report: Callable[[command_pb2.Progress], None]
     cancelled: Flag
     fd: int = -1
+    remember: Callable[[str, str], None] = lambda _key, _value: None
 
     @property
     def target(self) -> "MountedFilesystem":
@@ -72,6 +76,14 @@ class Action(ABC):
     def classify(cls, command: command_pb2.Command) -> "command_pb2.ActionClass.ValueType":  # noqa: ARG003
         """Return the class of this command: `action_class`, unless a field of its message makes it another."""
         return cls.action_class
+
+    @classmethod  # noqa: B027  most actions set nothing
+    def undo(cls, notes: Mapping[str, str]) -> None:
+        """Take back what an earlier life of the agent set and could not take back. Blocks; never raises for the disk.
+
+        Args:
+            notes: what it remembered.
+        """
 
     def intention(self) -> str:
         """Say what `run` would do, after "would", for a dry run."""

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from errno import EINPROGRESS, EROFS
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.25
 DAY_SECONDS = 86_400.0
+SYSFS = Path("/sys/fs/btrfs")
 
 
 class ScrubBtrfs(Action):
@@ -52,6 +54,12 @@ class ScrubBtrfs(Action):
         return inventory_pb2.Capability(
             name=f"action.{cls.name}", available=available, reason=reason, filesystem_uuid=filesystem.uuid
         )
+
+    @classmethod
+    def undo(cls, notes: Mapping[str, str]) -> None:
+        """Put speed limits back that a scrub set before the agent died."""
+        for key, value in notes.items():
+            ScrubSpeed.restore_noted(SYSFS, key, value)
 
     def intention(self) -> str:
         """Say what would be scrubbed."""
@@ -86,10 +94,10 @@ class ScrubBtrfs(Action):
     def run(self) -> pb.CommandResult:
         """Scrub the devices side by side, as `btrfs scrub start` does."""
         scrubs = [DeviceScrub(self.order.fd, device, self.message) for device in self.devices]
-        speeds = [ScrubSpeed(Path("/sys/fs/btrfs"), self.order.target.uuid, one.devid) for one in scrubs]
+        speeds = [ScrubSpeed(SYSFS, self.order.target.uuid, one.devid) for one in scrubs]
         try:
             for speed in speeds:
-                speed.limit(self.message.limit_bytes_per_second)
+                speed.limit(self.message.limit_bytes_per_second, self.order.remember)
             threads = [threading.Thread(target=scrub.run, name=f"scrub {scrub.devid}", daemon=True) for scrub in scrubs]
             for thread in threads:
                 thread.start()
