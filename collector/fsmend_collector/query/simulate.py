@@ -1,6 +1,7 @@
 """`fsmend simulate`: run scenarios with known truth through diagnosis, and say how well it does."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ def simulate(
     Without a SCENARIO, or with "all", every scenario is run, in memory and at full speed. Over the wire one scenario
     is played in its own time: thousands of simulated agents speak to a real collector.
     """
+    # gRPC tells of every connection that ends; thousands do. It reads this when it is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from fsmend_collector.query.simulating import Choice, run_in_memory, run_over_wire  # noqa: PLC0415  late, as verbs
     from fsmend_collector.simulate.scenarios import scenarios  # noqa: PLC0415
 

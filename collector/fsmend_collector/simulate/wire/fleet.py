@@ -1,6 +1,7 @@
 """All agents of a simulated fleet in this process: they connect, and what happens to the world happens to them."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable
 
@@ -120,3 +121,6 @@ class WireFleet:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # A cancelled task holds its frames, they their calls, and those the connections, which would outlive us all.
+        self._tasks.clear()
+        gc.collect()

@@ -4,6 +4,7 @@ import asyncio
 import stat
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from collector.rig import eventually
@@ -126,6 +127,25 @@ async def test_a_host_without_power_is_away_and_comes_back_as_another_boot(rig, 
 
 async def _connected(rig, expected):
     return len(rig.collector.presence) == expected
+
+
+def sockets():
+    links = (one.readlink() for one in Path("/proc/self/fd").iterdir() if one.is_symlink())
+    return sum("socket" in str(link) for link in links)
+
+
+async def test_a_fleet_that_is_closed_leaves_no_connection(operator, world):
+    found, _ = await identities(operator, [one.host_name for one in world.fleet.views], None)
+    fleet = WireFleet(world, found, operator.access.address)
+    before = sockets()
+    await fleet.connect(lambda _: None)
+    assert sockets() >= before + HOSTS
+    await fleet.close()
+
+    async def gone():
+        return sockets() <= before
+
+    await eventually(gone)
 
 
 async def test_a_collector_with_a_real_host_is_left_alone(rig, operator, access, world):
