@@ -68,11 +68,26 @@ class Ledger:
         self._by_agent.setdefault(fault.key.agent_id, {})[fault.key] = None
         return fault
 
-    def restored(self, fault: Fault) -> None:
+    def restored(self, fault: Fault, merged_into: str) -> None:
         """Take back a stored incident, which needs no telling."""
         self.put(fault)
+        fault.merged_into = merged_into
         told = self._told[fault.key]
         told.face, told.state, told.occurrences = _face(fault, None), fault.state, fault.tally.occurrences
+
+    def settle_restored(self) -> None:
+        """Find out anew what explains what, once all are back; only what is explained otherwise now needs telling."""
+        for fault in self:
+            before = fault.merged_into
+            beneath = self._explain(fault)
+            self._told[fault.key].face = _face(fault, beneath) if fault.merged_into == before else ()
+
+    def _explain(self, fault: Fault) -> Fault | None:
+        """Note which incident explains a fault; return the active fault of the device below it."""
+        beneath = self.beneath(fault)
+        explained = beneath is not None and fault.tally.live and _CONSEQUENCES.issuperset(fault.latest)
+        fault.merged_into = beneath.id if explained and beneath is not None else ""
+        return beneath
 
     def spend(self, key: FaultKey, generation: int) -> None:
         """Note that an incident of this number is over: the next one gets another id."""
@@ -145,9 +160,7 @@ class Ledger:
         """
         if not fault.opened_ns:
             return []
-        beneath = self.beneath(fault)
-        explained = beneath is not None and fault.tally.live and _CONSEQUENCES.issuperset(fault.latest)
-        fault.merged_into = beneath.id if explained and beneath is not None else ""
+        beneath = self._explain(fault)
         told = self._told[fault.key]
         if fault.merged_into and told.state == incident_pb2.INCIDENT_STATE_UNSPECIFIED:
             return []

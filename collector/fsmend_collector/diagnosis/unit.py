@@ -358,8 +358,10 @@ class UnitDiagnosis:
         for incident in incidents:
             key = key_of(incident)
             generation = generation_of(incident, key) if key else None
-            if key is None or generation is None or incident.state == incident_pb2.INCIDENT_STATE_MERGED:
+            if key is None or generation is None:
                 continue
+            if incident.state == incident_pb2.INCIDENT_STATE_MERGED and key.provisional:
+                continue  # it turned out to be of another unit, for good
             self._words.restore(incident, key.agent_id)
             fault = fault_of(incident, key, generation, self._config)
             known = self._ledger.get(key)
@@ -368,11 +370,12 @@ class UnitDiagnosis:
             if fault.forgettable(now_ns):
                 self._ledger.spend(key, generation)
                 continue
-            self._ledger.restored(fault)
+            self._ledger.restored(fault, incident.merged_into)
             self._commands.restore(fault, now_ns)
             watch = AgentWatch(incident.unit.host_name, connected=False, since_ns=now_ns)
             self._agents.setdefault(key.agent_id, watch)
             self._away[key.agent_id] = None
+        self._ledger.settle_restored()
 
     def incidents(self) -> list[incident_pb2.Incident]:
         """Return the incidents in memory that were told, merged ones excepted, ordered by id."""

@@ -207,3 +207,20 @@ def test_restore_keeps_a_resolved_incident_resolved():
     restarted.restore(diagnosis.incidents(), START + DAY)
     assert state_name(only(restarted)) == "resolved"
     assert restarted.tick(START + DAY) == []
+
+
+def test_a_consequence_stays_one_after_a_restart_and_outlives_its_cause():
+    diagnosis, stored = engine(), {}
+    for change in feed(diagnosis, [ext4("FS_SHUTDOWN", 0, severity="CRITICAL"), ext4("DEVICE_GONE", 1)]):
+        stored[change.incident.id] = change.incident
+    restarted = engine()
+    restarted.restore(stored.values(), START + 2 * SECOND)
+    assert restarted.tick(START + 60 * SECOND) == []
+    assert only(restarted).code == "DEVICE_GONE"
+    changes = feed(restarted, [ext4("DEVICE_ADDED", 70, severity="INFO")])
+    assert [(one.incident.code, one.what) for one in changes] == [
+        ("DEVICE_GONE", "resolved"),
+        ("FS_SHUTDOWN", "reopened"),
+    ]
+    assert [entry.what for entry in changes[1].incident.timeline].count("merged") == 1
+    assert {one.incident.id for one in changes} == stored.keys()
