@@ -33,9 +33,11 @@ class Watcher:
     lines: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     process: "subprocess.Popen[str] | None" = None
     reader: threading.Thread | None = None
+    collector_mib: float = 0.0
 
     def start(self, started: StartedCollector | None) -> None:
         assert started is not None
+        self.collector_mib = resident_mib(started.pid)
         command = [str(Path(sys.executable).parent / "fsmend"), "--contexts-file", str(started.contexts_file)]
         command += ["get", "incidents", "-w", "-o", "jsonl"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -63,6 +65,12 @@ class Watcher:
         return min(shown, default=0)
 
 
+def resident_mib(pid: int) -> float:
+    """Return the resident set of a process."""
+    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return int(fields["VmRSS"].split()[0]) / 1_024
+
+
 class Quiet:
     """Tell a log of the stages, and nothing else."""
 
@@ -78,6 +86,7 @@ class Outcome:
     run: WireRun
     k: int
     detect_seconds: float
+    collector_mib: float
 
 
 def rack_power(agents: int, seed: int = 1, name: str = "rack_power") -> Outcome:
@@ -93,7 +102,7 @@ def rack_power(agents: int, seed: int = 1, name: str = "rack_power") -> Outcome:
     k = resolution.from_chance.count
     arrived_ns, shown_ns = run.judge.kth_arrival(cause, k), watcher.first(cause.dimension, cause.value)
     seconds = (shown_ns - arrived_ns) / SECOND if arrived_ns and shown_ns else float("inf")
-    return Outcome(run, k, seconds)
+    return Outcome(run, k, seconds, watcher.collector_mib)
 
 
 def measure() -> dict[str, float]:
@@ -103,5 +112,7 @@ def measure() -> dict[str, float]:
         "wire_detect_seconds": done.detect_seconds,
         "wire_detect_k": done.k,
         "wire_enrol_per_second": done.run.enrolled / done.run.enrol_seconds,
+        "wire_collector_mib": done.collector_mib,
+        "wire_simulator_mib": resident_mib(os.getpid()),
         "wire_connect_seconds": done.run.connect_seconds,
     }
