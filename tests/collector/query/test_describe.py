@@ -140,3 +140,16 @@ def test_watch_appends_what_is_new_or_changed_in_a_pipe(collector, host, make):
 def test_version_of_both_sides(fsmend, collector):
     ours, theirs = fsmend("version", "--collector").stdout.splitlines()
     assert ours.removeprefix("fsmend ") == theirs.removeprefix("collector ")
+
+
+def test_a_shared_cause_is_told_with_its_suspects_figures_and_changes(collector, host, make, fsmend):
+    incident = make.incident("inc-0002", host, code="RACK_FAULT", severity=event_pb2.SEVERITY_CRITICAL)
+    incident.cause.CopyFrom(incident_pb2.Cause(dimension="rack", value="r1", odds=1e6))
+    incident.suspects.add(dimension="power_feed", value="f1", odds=0.25)
+    figures = incident_pb2.GroupStatistics(aspect="lost", counted="hosts", observed=12, expected=0.001, population=48)
+    figures.changes.append("roll-out of kernel 6.8.12, 40 hosts")
+    incident.statistics.CopyFrom(figures)
+    collector.incident(incident)
+    out = fsmend("describe", "incident", "inc-0002").stdout
+    for text in ("rack r1, odds 1e+06", "power_feed f1, odds 0.25", "Figures", "12 of", "roll-out of kernel 6.8.12"):
+        assert text in out

@@ -8,6 +8,7 @@ from fsmend_collector.query.render.eventline import event_line
 from fsmend_collector.query.render.readings import history_lines, result_lines, state_word
 from fsmend_collector.query.render.section import Fact, facts, grid, heading, section
 from fsmend_collector.query.render.values import errno_name, local_time, word
+from fsmend_collector.query.render.why import figure_facts
 from fsmend_proto.v1 import event_pb2, incident_pb2
 from fsmend_proto.v1 import query_pb2 as pb
 
@@ -17,7 +18,8 @@ def incident_lines(
 ) -> list[str]:
     """Return unit, cause, places, evidence, timeline, commands with their readings, and what to do."""
     lines = [heading(f"{view.code}  {visible(view.summary)}"), *facts(_head(view)), *_unit(view)]
-    lines += section("Cause", _causes(view)) + section("Members", _members(view)) + section("Places", _places(view))
+    lines += section("Cause", _causes(view)) + _figures(view)
+    lines += section("Members", _members(view)) + section("Places", _places(view))
     shown = f", {len(events)} shown" if len(events) < view.evidence_count else ""
     lines += section(f"Evidence ({view.evidence_count} events{shown})", [event_line(one, wide=True) for one in events])
     lines += section("Timeline", _timeline(view))
@@ -62,6 +64,14 @@ def _causes(view: incident_pb2.Incident) -> list[str]:
         f"{visible(cause.dimension)} {visible(cause.value)}" + (f", odds {cause.odds:.2g}" if cause.odds else "")
         for cause in causes
     ]
+
+
+def _figures(view: incident_pb2.Incident) -> list[str]:
+    """Return the figures of a shared cause, and what of it was too little to be one."""
+    if not view.HasField("statistics"):
+        return section("Nearby", [visible(view.insufficient)] if view.insufficient else [])
+    changes = [visible(one) for one in view.statistics.changes]
+    return section("Figures", facts(figure_facts(view.statistics))) + section("Changes before it", changes)
 
 
 def _members(view: incident_pb2.Incident) -> list[str]:
