@@ -128,11 +128,8 @@ class Again:
             incident = change.incident
             if taken_back(incident):
                 self._now.pop(incident.id, None)
-            elif self._within(incident):
+            else:
                 self._now[incident.id] = brief(incident)
-
-    def _within(self, incident: incident_pb2.Incident) -> bool:
-        return self.since_ns <= incident.onset_ns < self.until_ns
 
     def _compare(self, connection: Connection, missing: list[str]) -> None:
         within = (incidents.c.onset_ns >= self.since_ns, incidents.c.onset_ns < self.until_ns)
@@ -142,16 +139,25 @@ class Again:
             incident = incident_pb2.Incident.FromString(row)
             if not taken_back(incident):
                 then[incident.id] = brief(incident)
-        self._complete(connection, then)
+        now = {name: one for name, one in self._now.items() if name in then or self._within(one)}
+        self._complete(connection, then, now)
         counts = dict.fromkeys(why_pb2.DifferenceKind.values(), 0)
-        for one in differences(then, self._now):
+        for one in differences(then, now):
             counts[one.kind] += 1
             self.tell(why_pb2.DiagnoseAgainReply(difference=one))
         self.tell(why_pb2.DiagnoseAgainReply(summary=self._summary(counts, missing)))
 
-    def _complete(self, connection: Connection, then: dict[str, why_pb2.IncidentBrief]) -> None:
+    def _within(self, one: why_pb2.IncidentBrief) -> bool:
+        return self.since_ns <= one.onset_ns < self.until_ns
+
+    def _complete(
+        self,
+        connection: Connection,
+        then: dict[str, why_pb2.IncidentBrief],
+        now: dict[str, why_pb2.IncidentBrief],
+    ) -> None:
         """Take in stored incidents whose onset lies outside now: they are there, with another onset."""
-        for name in sorted(self._now.keys() - then.keys()):
+        for name in sorted(now.keys() - then.keys()):
             row = connection.execute(select(incidents.c.incident).where(incidents.c.id == name)).scalar()
             if row is not None and not taken_back(incident := incident_pb2.Incident.FromString(row)):
                 then[name] = brief(incident)
