@@ -19,7 +19,7 @@ from fsmend_collector.query.cli import Settings
 from fsmend_collector.query.errors import QueryError
 from fsmend_collector.simulate.fleet import FleetShape, SimulatedFleet, make_fleet
 from fsmend_collector.simulate.in_memory import FleetTooSmall, play, truth_of, world_of
-from fsmend_collector.simulate.report.page import Report, page
+from fsmend_collector.simulate.report.page import Report, page, wire_line
 from fsmend_collector.simulate.report.result import Result, result_of
 from fsmend_collector.simulate.report.totals import Totals, duration
 from fsmend_collector.simulate.scenarios import Scenario
@@ -80,14 +80,7 @@ class Done:
             said = ", ".join(f"{one.dimension} {one.value}" for one in runs[0].verdicts)
             counts = f"{totals.causes:>6} {totals.found:>6} {totals.told:>5} {totals.right:>6}"
             lines.append(f"{name:20} {counts} {duration(totals.quantile(0.5)):>8}  {said[:32]}")
-        return "\n".join([*lines, *(_wire_line(one) for one in self.results if one.way == "wire")])
-
-
-def _wire_line(result: Result) -> str:
-    figures = result.figures
-    enrolled = f"{figures['enrolled']:.0f} enrolled at {figures['enrol_per_second']:.0f}/s"
-    connected = f"connected in {figures['connect_seconds']:.1f} s"
-    return f"{result.hosts} agents: {enrolled}, {connected}; speed {figures['speed']:g}"
+        return "\n".join([*lines, *filter(None, map(wire_line, self.results))])
 
 
 def run_in_memory(choice: Choice) -> Done:

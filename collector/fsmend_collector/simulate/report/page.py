@@ -88,7 +88,18 @@ def _head(report: Report, title: str) -> str:
     seeds = sorted({one.seed for one in report.results})
     span = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
     said = f"{first.hosts:,} simulated hosts, {how}, {span}. Made {report.made_at}."
-    return element("header", element("h1", text(title)), element("p", text(said), class_="soft"))
+    lines = [element("p", text(one), class_="soft") for one in (said, wire_line(first)) if one]
+    return element("header", element("h1", text(title)), *lines)
+
+
+def wire_line(result: Result) -> str:
+    """Say how the fleet got over the wire; empty for what was run in memory."""
+    figures = result.figures
+    if result.way != "wire":
+        return ""
+    enrolled = f"{figures['enrolled']:.0f} enrolled at {figures['enrol_per_second']:.0f}/s"
+    connected = f"connected in {figures['connect_seconds']:.1f} s"
+    return f"{result.hosts} agents: {enrolled}, {connected}; speed {figures['speed']:g}"
 
 
 def _tiles(totals: Totals) -> str:

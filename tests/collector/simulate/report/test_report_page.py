@@ -103,3 +103,10 @@ def test_a_scenario_without_a_cause_says_so():
     text = made(result(truths=(), verdicts=(), score=nothing, floor=Floor((), 20, 10, ())))
     assert "nothing should be told" in text
     assert "✓ right" in text
+
+
+def test_over_the_wire_the_page_says_how_the_fleet_got_there():
+    figures = {"speed": 1.0, "enrolled": 120.0, "enrol_per_second": 48.0, "connect_seconds": 2.5}
+    text = made(result(way="wire", figures=figures))
+    assert "120 agents: 120 enrolled at 48/s, connected in 2.5 s; speed 1" in text
+    assert "to a real collector" in text
