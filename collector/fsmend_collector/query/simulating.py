@@ -93,8 +93,8 @@ def run_in_memory(choice: Choice) -> Done:
     done = Done()
     with _progress() as bar:
         task = bar.add_task("", total=len(choice.scenarios) * choice.seeds)
-        for scenario in choice.scenarios:
-            for seed in choice.every_seed:
+        for seed in choice.every_seed:
+            for scenario in choice.scenarios:
                 bar.update(task, description=scenario.name)
                 result, truth = _played(scenario, fleet(seed), seed)
                 done.results.append(result)
@@ -102,7 +102,7 @@ def run_in_memory(choice: Choice) -> Done:
                 bar.advance(task)
         for scenario in choice.scenarios if choice.curve else ():
             task = bar.add_task(f"{scenario.name}: k", total=None)
-            points = list(sweep(scenario, fleet, choice.every_seed, lambda task=task: bar.advance(task)))  # type: ignore[misc]
+            points = sweep(scenario, fleet, choice.every_seed, lambda task=task: bar.advance(task))  # type: ignore[misc]
             bar.update(task, total=bar.tasks[-1].completed)
             if points:
                 done.curves[scenario.name] = points

@@ -1,7 +1,7 @@
 """The fault of a scenario with only k of its units: from how many on is it found?"""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from fsmend_collector.diagnosis.groups.dimensions import dimension
@@ -89,8 +89,8 @@ def _below(fleet: SimulatedFleet, agent_id: str, uuid: str) -> tuple[str, ...]:
 
 def sweep(
     scenario: Scenario, fleets: Callable[[int], SimulatedFleet], seeds: list[int], progress: Callable[[], None]
-) -> Iterator[Point]:
-    """Yield recall at k = 1, 2 … of a scenario's first shared cause, over seeds; nothing when it has none.
+) -> list[Point]:
+    """Return recall at k = 1, 2 … of a scenario's first shared cause, over seeds; nothing when it has none.
 
     Args:
         scenario: to run.
@@ -99,16 +99,17 @@ def sweep(
         progress: called after each run.
     """
     causes = [shared_cause(scenario.world(fleets(seed), seed)) for seed in seeds]
-    sizes = [len(keys_of(one)) for one in causes if one is not None]
-    for k in range(1, min(sizes) + 1) if sizes else ():
-        found = resolved = 0
-        for seed in seeds:
-            right, can_be = _run(scenario, fleets(seed), seed, k)
-            found += right
-            resolved += can_be
+    most = min((len(keys_of(one)) for one in causes if one is not None), default=0)
+    runs: dict[int, list[tuple[bool, bool]]] = {k: [] for k in range(1, most + 1)}
+    for seed in seeds:  # one fleet after another: each learns its rates once
+        for k, known in runs.items():
+            known.append(_run(scenario, fleets(seed), seed, k))
             progress()
-        counted = "units" if causes[0] is not None and dimension(causes[0].dimension).local else "hosts"
-        yield Point(k, found, len(seeds), counted, resolved)
+    counted = "units" if causes[0] is not None and dimension(causes[0].dimension).local else "hosts"
+    return [
+        Point(k, sum(found for found, _ in known), len(seeds), counted, sum(can_be for _, can_be in known))
+        for k, known in runs.items()
+    ]
 
 
 def _run(scenario: Scenario, fleet: SimulatedFleet, seed: int, k: int) -> tuple[bool, bool]:

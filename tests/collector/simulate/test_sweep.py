@@ -34,7 +34,7 @@ def test_what_is_spared_does_not_fail(name, k):
 
 def test_recall_rises_with_k():
     calls = []
-    points = list(sweep(scenarios()["hba_fault"], fleet, [1, 2], lambda: calls.append(1)))
+    points = sweep(scenarios()["hba_fault"], fleet, [1, 2], lambda: calls.append(1))
     assert [one.k for one in points] == list(range(1, len(points) + 1))
     assert (points[0].found, points[-1].found) == (0, 2)
     assert points[-1].resolvable == 2
@@ -42,7 +42,7 @@ def test_recall_rises_with_k():
 
 
 def test_a_fault_of_one_disk_has_no_curve():
-    assert list(sweep(scenarios()["dying_drive"], fleet, [1], lambda: None)) == []
+    assert sweep(scenarios()["dying_drive"], fleet, [1], lambda: None) == []
 
 
 def test_a_run_in_memory_is_a_result_with_its_truth():
