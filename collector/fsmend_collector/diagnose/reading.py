@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from fsmend_collector.diagnosis.codes import CODES
 from fsmend_collector.diagnosis.groups import HostView
 from fsmend_collector.store import queries
 from fsmend_collector.store.schema import agents, commands, counted_hosts, events, hosts, incident_evidence, incidents
@@ -130,10 +131,12 @@ def uncounted_events(
     They are what the soft-error rates remember.
     """
     first = queries.first_event_id_since(connection, since_ns)
-    evidence = select(incident_evidence.c.event_id).where(incident_evidence.c.event_id == events.c.id).exists()
+    # What the group scan points to as evidence is not counted by that: only its unit's own incident counts it.
+    evidence = select(incident_evidence.c.event_id).join(incidents, incidents.c.id == incident_evidence.c.incident_id)
+    evidence = evidence.where(incident_evidence.c.event_id == events.c.id, incidents.c.code.in_(list(CODES)))
     span = (events.c.id >= first, events.c.id <= through)
     errors = (events.c.kind.in_(list(kinds)), events.c.severity > event_pb2.SEVERITY_INFO)
-    chosen = select(events).where(*span, *errors, ~evidence)
+    chosen = select(events).where(*span, *errors, ~evidence.exists())
     return list(connection.execute(chosen.order_by(events.c.id.desc()).limit(limit)))[::-1]
 
 

@@ -10,7 +10,7 @@ from fsmend_collector.diagnose.keeping import stored_rates, stored_sightings, st
 from fsmend_collector.diagnose.reading import Learnt, inventory_of, origins
 from fsmend_collector.diagnosis import Evidence, IncidentChange
 from fsmend_collector.diagnosis.classing import class_of
-from fsmend_collector.diagnosis.codes import CLASS_OF_KIND
+from fsmend_collector.diagnosis.codes import CLASS_OF_KIND, CODES
 from fsmend_collector.diagnosis.groups import view_of
 from fsmend_collector.diagnosis.groups.aspects import ASPECT_OF_KIND
 from fsmend_collector.diagnosis.groups.learnt import rates_from_text
@@ -97,7 +97,8 @@ def _recount(connection: Connection, following: Following, since_ns: int) -> lis
     seconds = max([config.lateness_seconds, *(rule.long_seconds for rule in config.rules.values())])
     first = queries.first_event_id_since(connection, max(since_ns - seconds * SECOND_NS, 0))
     counted = select(incident_evidence.c.event_id).join(incidents, incidents.c.id == incident_evidence.c.incident_id)
-    counted = counted.where(incident_evidence.c.event_id == events.c.id, incidents.c.opened_ns < since_ns)
+    own = (incidents.c.code.in_(list(CODES)), incidents.c.opened_ns < since_ns)
+    counted = counted.where(incident_evidence.c.event_id == events.c.id, *own)
     errors = (events.c.kind.in_(kinds), events.c.severity > event_pb2.SEVERITY_INFO, ~counted.exists())
     changes: list[IncidentChange] = []
     for rows in _pages(connection, select(events).where(*errors), first, following.cursor + 1):
