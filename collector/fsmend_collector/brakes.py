@@ -3,10 +3,14 @@
 What the policy proposes passes through here before it is ordered. Observing is never braked: it changes nothing.
 """
 
+import enum
 from collections.abc import Collection, Iterable, Sequence
 
 from fsmend_collector.policy import PolicyConfig, ProposedCommand
 from fsmend_proto.v1 import command_pb2
+
+EXPLAINED_SECONDS = 30
+"""The group scan looks at least every ten seconds: after so long a shared cause is found, or there is none yet."""
 
 _SECOND_NS = 1_000_000_000
 
@@ -43,8 +47,16 @@ def within_share(
     return allowed
 
 
-def is_storm(opened_ns: Sequence[int], released_ns: int, config: PolicyConfig, now_ns: int) -> bool:
-    """Say whether too many incidents are new: then a person must look before anything is repaired by itself.
+class Storm(enum.Enum):
+    """Whether incidents come in a storm."""
+
+    NONE = "none"
+    WAIT = "wait"  # too many are new, but a shared cause may still explain them: order nothing now
+    STOP = "stop"  # nothing explains them: a person must look before anything is repaired by itself
+
+
+def storm_of(opened_ns: Sequence[int], released_ns: int, config: PolicyConfig, now_ns: int) -> Storm:
+    """Say whether too many incidents are new.
 
     Args:
         opened_ns: when incidents opened that no shared cause holds.
@@ -53,4 +65,8 @@ def is_storm(opened_ns: Sequence[int], released_ns: int, config: PolicyConfig, n
         now_ns: collector's wall clock.
     """
     since_ns = max(now_ns - config.storm_seconds * _SECOND_NS, released_ns + 1)
-    return sum(since_ns <= one <= now_ns for one in opened_ns) >= config.storm_incidents
+    new = [one for one in opened_ns if since_ns <= one <= now_ns]
+    if len(new) < config.storm_incidents:
+        return Storm.NONE
+    unexplained = sum(one <= now_ns - EXPLAINED_SECONDS * _SECOND_NS for one in new)
+    return Storm.STOP if unexplained >= config.storm_incidents else Storm.WAIT

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from fsmend_collector.brakes import hosts_at_once, is_storm, within_share
+from fsmend_collector.brakes import Storm, hosts_at_once, storm_of, within_share
 from fsmend_collector.policy import PolicyConfig, ProposedCommand
 from fsmend_proto.v1 import command_pb2
 
@@ -71,12 +71,20 @@ def test_what_is_only_logged_takes_no_place():
     assert within_share(rows, set(), 100, config) == rows
 
 
-def test_many_new_incidents_are_a_storm_until_a_person_released_them():
-    config = PolicyConfig(storm_incidents=3, storm_seconds=60)
+def test_many_new_incidents_that_nothing_explains_are_a_storm_until_a_person_releases_them():
+    config = PolicyConfig(storm_incidents=3, storm_seconds=90)
     now_ns = 1_000 * SECOND_NS
-    opened = [now_ns - seconds * SECOND_NS for seconds in (5, 30, 60)]
-    assert is_storm(opened, 0, config, now_ns)
-    assert not is_storm(opened, 0, config, now_ns + SECOND_NS)
-    assert not is_storm(opened[1:], 0, config, now_ns)
-    assert not is_storm(opened, opened[0], config, now_ns)
-    assert not is_storm([now_ns + SECOND_NS] * 9, 0, config, now_ns)
+    opened = [now_ns - seconds * SECOND_NS for seconds in (30, 60, 90)]
+    assert storm_of(opened, 0, config, now_ns) is Storm.STOP
+    assert storm_of(opened, 0, config, now_ns + SECOND_NS) is Storm.NONE
+    assert storm_of(opened[1:], 0, config, now_ns) is Storm.NONE
+    assert storm_of(opened, opened[0], config, now_ns) is Storm.NONE
+    assert storm_of([now_ns + SECOND_NS] * 9, 0, config, now_ns) is Storm.NONE
+
+
+def test_repairs_wait_while_a_shared_cause_may_still_explain_what_is_new():
+    config = PolicyConfig(storm_incidents=3, storm_seconds=90)
+    now_ns = 1_000 * SECOND_NS
+    assert storm_of([now_ns] * 3, 0, config, now_ns) is Storm.WAIT
+    assert storm_of([now_ns] * 3, 0, config, now_ns + 29 * SECOND_NS) is Storm.WAIT
+    assert storm_of([now_ns] * 3, 0, config, now_ns + 30 * SECOND_NS) is Storm.STOP

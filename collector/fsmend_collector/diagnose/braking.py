@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select, update
 
 from fsmend_collector.audit import audit
-from fsmend_collector.brakes import is_braked, is_storm
+from fsmend_collector.brakes import Storm, is_braked, storm_of
 from fsmend_collector.commands import OPEN_STATES, QUEUED
 from fsmend_collector.diagnosis.groups.codes import GROUP_CODES
 from fsmend_collector.policy import PolicyConfig
@@ -45,18 +45,17 @@ def are_stopped(connection: Connection) -> bool:
     return queries.meta_number(connection, STOPPED) > 0
 
 
-def storm_now(connection: Connection, config: PolicyConfig, now_ns: int) -> int:
-    """Return how many incidents are new when they are too many and nothing is stopped yet, else 0."""
+def storm_now(connection: Connection, config: PolicyConfig, now_ns: int) -> tuple[Storm, int]:
+    """Return whether incidents come in a storm, and how many are new; nothing more when repairs are stopped."""
     if are_stopped(connection):
-        return 0
+        return Storm.NONE, 0
     since_ns = now_ns - config.storm_seconds * _SECOND_NS
     alone = incidents.c.state != incident_pb2.INCIDENT_STATE_MERGED
     chosen = select(incidents.c.opened_ns).where(
         incidents.c.updated_ns >= since_ns, incidents.c.opened_ns >= since_ns, alone
     )
     opened = list(connection.execute(chosen).scalars())
-    released_ns = queries.meta_number(connection, RELEASED)
-    return len(opened) if is_storm(opened, released_ns, config, now_ns) else 0
+    return storm_of(opened, queries.meta_number(connection, RELEASED), config, now_ns), len(opened)
 
 
 def stop_repairs(connection: Connection, text: str, now_ns: int) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, or_, select
 
 from fsmend_collector.audit import audit
-from fsmend_collector.brakes import is_braked, within_share
+from fsmend_collector.brakes import Storm, is_braked, within_share
 from fsmend_collector.commands import OPEN_STATES
 from fsmend_collector.diagnose.braking import held_commands, read_brakes, stop_repairs, storm_now
 from fsmend_collector.diagnose.reading import inventory_of
@@ -36,6 +36,7 @@ class Ordering:
         self._config = config
         self._hosts = hosts
         self._one_at_a_time = asyncio.Lock()
+        self._waits = False
         self._shadowed: set[tuple[str, str]] = set()
         self._advice: dict[str, str] = {}
 
@@ -71,7 +72,8 @@ class Ordering:
         if any(is_braked(one.command.action_class) for one in proposals):
             # One order after the other, each with a fresh look: so the share is never exceeded.
             brakes = await self._store.read(read_brakes)
-            proposals = [one for one in proposals if not (brakes.stopped and is_braked(one.command.action_class))]
+            stopped = brakes.stopped or self._waits
+            proposals = [one for one in proposals if not (stopped and is_braked(one.command.action_class))]
             proposals = within_share(proposals, brakes.repairing, self._hosts(), self._config)
         for proposed in proposals:
             await self._order(incident, proposed)
@@ -82,8 +84,9 @@ class Ordering:
     async def _brake(self) -> None:
         """Stop automatic repairs when incidents come in a storm."""
         now_ns = time.time_ns()
-        count = await self._store.read(storm_now, self._config, now_ns)
-        if not count:
+        storm, count = await self._store.read(storm_now, self._config, now_ns)
+        self._waits = storm is Storm.WAIT
+        if storm is not Storm.STOP:
             return
         text = (
             f"{count} new incidents within {self._config.storm_seconds} s: automatic repairs are stopped; look at "

@@ -35,6 +35,7 @@ class FleetDiagnosis:
         self._away: dict[str, int] = {}
         self._names: dict[str, str] = {}
         self._stored: dict[str, incident_pb2.Incident] = {}
+        self._held: dict[str, list[incident_pb2.Incident]] = {}
 
     def observe(self, evidence: Evidence, now_ns: int) -> list[IncidentChange]:
         """Take one finding; the same event id twice changes nothing."""
@@ -201,8 +202,8 @@ class FleetDiagnosis:
     def _resume(self, verdict: Verdict, stored: incident_pb2.Incident) -> SharedIncident:
         """Go on with a stored shared cause, and with the incidents that it waits for."""
         shared = self._shared[verdict.incident_id] = SharedIncident.resumed(verdict, stored)
-        for incident in self.units.incidents():
-            if self._merged.get(incident.id) == verdict.incident_id and _counts_for(shared, incident):
+        for incident in self._held.pop(verdict.incident_id, ()):
+            if _counts_for(shared, incident):
                 shared.unresolved.add(incident.id)
                 shared.members.add(incident.id)
         return shared
@@ -322,6 +323,7 @@ class FleetDiagnosis:
         for copy in own:
             if copy.state == _MERGED and copy.merged_into in self._stored:
                 self._merged[copy.id] = copy.merged_into
+                self._held.setdefault(copy.merged_into, []).append(copy)
                 copy.state, copy.merged_into = incident_pb2.INCIDENT_STATE_OPEN, ""
         self.units.restore(own, now_ns)
 
@@ -339,6 +341,7 @@ class FleetDiagnosis:
                 stored.timeline.add(wall_ns=now_ns, what="resolved", text=stored.resolution)
                 changes.append(IncidentChange(stored, "resolved"))
         self._stored.clear()
+        self._held.clear()
         agents.update((one.unit.agent_id, None) for one in self.units.incidents() if one.id in self._merged)
         for agent_id in agents:
             changes += self._overlay_agent(agent_id, now_ns)

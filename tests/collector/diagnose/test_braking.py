@@ -8,7 +8,9 @@ from collector.rig import eventually, make_config
 from collector.test_kill import config_file
 from sqlalchemy import text
 
+from fsmend_collector import brakes
 from fsmend_collector.cli import main
+from fsmend_collector.diagnosis.groups import ScanSettings
 from fsmend_collector.policy import PolicyConfig
 from fsmend_collector.server.health_checks import assess
 from fsmend_collector.store.health_reads import SourceStates, read_health_facts
@@ -18,9 +20,10 @@ SCRUB = "SELECT * FROM commands WHERE action='scrub_btrfs'"
 MERGED = incident_pb2.INCIDENT_STATE_MERGED
 
 
-async def fleet_of(tmp_path, racks, hosts, **policy):
+async def fleet_of(tmp_path, racks, hosts, *, least_units=1_000, **policy):
     config = make_config(tmp_path)
-    config = replace(config, policy=replace(PolicyConfig(), **policy))
+    apart = ScanSettings(least_units=least_units)  # the tests that are not about shared causes want none
+    config = replace(config, policy=replace(PolicyConfig(), **policy), groups=apart)
     identities = enrol_all(config, names(racks, hosts))
     rig = await started(config)
     fleet = Racks(rig.collector.servers.link_port, identities)
@@ -89,7 +92,7 @@ async def test_no_more_hosts_than_the_share_are_under_repair_and_the_next_follow
 
 
 async def test_a_shared_cause_takes_back_what_was_ordered_for_its_members_and_orders_nothing_for_them(tmp_path):
-    rig, fleet = await fleet_of(tmp_path, 4, 6, repair_share_percent=100)
+    rig, fleet = await fleet_of(tmp_path, 4, 6, least_units=3, repair_share_percent=100)
     try:
         hosts = [f"h-1-0{place}" for place in range(4)]
         await ready_to_repair(rig, fleet, hosts[:1])
@@ -122,7 +125,8 @@ async def test_a_shared_cause_takes_back_what_was_ordered_for_its_members_and_or
         await rig.stop()
 
 
-async def test_a_storm_stops_repairs_until_a_person_releases_them(tmp_path):
+async def test_a_storm_stops_repairs_until_a_person_releases_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(brakes, "EXPLAINED_SECONDS", 0)
     rig, fleet = await fleet_of(tmp_path, 3, 2, storm_incidents=3, repair_share_percent=100)
     try:
         await ready_to_repair(rig, fleet, ["h-0-00", "h-1-00", "h-2-00"])
