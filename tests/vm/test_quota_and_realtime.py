@@ -11,7 +11,7 @@ from fsmend_proto.v1 import command_pb2 as pb
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
 QUOTAS = "uquota,gquota,pquota"
 OWNED = "chown 1000:1000 d1/f1; xfs_io -c 'chproj 1000' d1/f1"
-SOFT_ABOVE_HARD, MISCOUNTED = "write -d diskdq.blk_softlimit 5000", "write -d diskdq.bcount 5000"
+MISCOUNTED = "write -d diskdq.bcount 5000"
 
 
 @pytest.fixture
@@ -26,18 +26,21 @@ def reported(collector, uuid):
 
 
 @pytest.mark.parametrize(
-    ("kind", "field", "name", "scrub_type"),
+    ("kind", "name", "scrub_type"),
     [
-        ("u", SOFT_ABOVE_HARD, "uquota", ScrubType.UQUOTA),
-        ("g", SOFT_ABOVE_HARD, "gquota", ScrubType.GQUOTA),
-        ("p", SOFT_ABOVE_HARD, "pquota", ScrubType.PQUOTA),
-        ("u", MISCOUNTED, "quotacheck", ScrubType.QUOTACHECK),
+        ("u", "uquota", ScrubType.UQUOTA),
+        ("g", "gquota", ScrubType.GQUOTA),
+        ("p", "pquota", ScrubType.PQUOTA),
+        ("u", "quotacheck", ScrubType.QUOTACHECK),
     ],
     ids=["uquota", "gquota", "pquota", "quotacheck"],
 )
-def test_a_quota_record_is_mended(kind, field, name, scrub_type, watched_host, collector, xfs):
+def test_a_quota_record_is_mended(kind, name, scrub_type, watched_host, collector, xfs):
     uuid = xfs.make(more=OWNED, mounted_with=QUOTAS)
-    xfs.set(f"dquot -{kind} 1000", field)
+    if scrub_type is ScrubType.QUOTACHECK:
+        xfs.set(f"dquot -{kind} 1000", MISCOUNTED)
+    else:
+        xfs.scribble(f"dquot -{kind} 1000")
     xfs.mount(QUOTAS)
 
     see_scheduled_check(watched_host, collector, uuid)
