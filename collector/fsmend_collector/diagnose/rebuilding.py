@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from fsmend_collector.ask.words import WORDS_THROUGH
 from fsmend_collector.diagnose.following import Following
 from fsmend_collector.diagnose.keeping import stored_rates, stored_sightings, stored_views
-from fsmend_collector.diagnose.reading import Learnt, uncounted_events
+from fsmend_collector.diagnose.reading import Learnt, inventories, uncounted_events
 from fsmend_collector.diagnose.writing import DIAGNOSED_THROUGH, stored_incidents
 from fsmend_collector.diagnosis import IncidentChange
 from fsmend_collector.diagnosis.codes import CLASS_OF_KIND
@@ -42,11 +42,21 @@ def rebuild(connection: Connection, following: Following, now_ns: int) -> None:
     following.take_changes(connection, now_ns)
     failing = _rebuild_scan(connection, following)
     changes = engine.resume(now_ns)
+    changes += acquaint(connection, following, now_ns)
     changes += _recount(connection, following, now_ns)
     changes += _take_presence(connection, following, incidents, now_ns)
     following.pending.add(changes)
     took = time.monotonic() - began
     log.info("diagnosis goes on: %d hosts, %d incidents, %d sightings, %.1f s", hosts, len(incidents), failing, took)
+
+
+def acquaint(connection: Connection, following: Following, now_ns: int) -> list[IncidentChange]:
+    """Give the engine the inventories of hosts with incidents: which device carries which filesystem."""
+    names = sorted({one.unit.agent_id for one in following.engine.units.incidents()})
+    changes: list[IncidentChange] = []
+    for agent_id, inventory in inventories(connection, names):
+        changes += following.engine.observe_inventory(agent_id, inventory, now_ns)
+    return changes
 
 
 def _rebuild_scan(connection: Connection, following: Following) -> int:

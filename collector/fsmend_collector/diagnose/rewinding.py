@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Select, func, select
 from fsmend_collector.diagnose.following import Following
 from fsmend_collector.diagnose.keeping import stored_rates, stored_sightings, stored_views
 from fsmend_collector.diagnose.reading import Learnt, inventory_of, origins
+from fsmend_collector.diagnose.rebuilding import acquaint
 from fsmend_collector.diagnosis import Evidence, IncidentChange
 from fsmend_collector.diagnosis.classing import class_of
 from fsmend_collector.diagnosis.codes import CLASS_OF_KIND, CODES
@@ -43,6 +44,7 @@ def rewind(connection: Connection, following: Following, since_ns: int, now_ns: 
             engine.scan.sight(one.key, one.time_ns, one.evidence)
     _sight_older(connection, following, since_ns, now_ns)
     changes = engine.resume(since_ns)
+    changes += acquaint(connection, following, since_ns)
     return changes + _recount(connection, following, since_ns) + _watch(following, since_ns)
 
 
