@@ -74,6 +74,27 @@ def declare_maintenance(connection: Connection, declared: Declared, now_ns: int)
     audit(connection, now_ns, declared.by, "maintenance.declared", "change", declared.id, one.name)
 
 
+def declare_change(connection: Connection, declared: Declared, now_ns: int) -> None:
+    """Declare a maintenance window, or a roll-out or campaign that the collector does not see by itself."""
+    if declared.kind == MAINTENANCE:
+        declare_maintenance(connection, declared, now_ns)
+        return
+    write_change(connection, declared, now_ns)
+    audit(connection, now_ns, declared.by, "change.declared", "change", declared.id, declared.change.name)
+
+
+def end_change(connection: Connection, change_id: str, by: str, now_ns: int) -> bool:
+    """End what was declared now; false when there is no such change that is not over."""
+    mine = (changes.c.id == change_id, changes.c.until_ns > now_ns)
+    row = connection.execute(select(changes.c.kind, changes.c.from_ns).where(*mine)).first()
+    if row is None or row.kind == MAINTENANCE:
+        return row is not None and end_maintenance(connection, change_id, by, now_ns)
+    ended = update(changes).where(*mine).values(until_ns=now_ns)
+    connection.execute(ended if row.from_ns <= now_ns else delete(changes).where(*mine))
+    audit(connection, now_ns, by, "change.ended", "change", change_id)
+    return True
+
+
 def end_maintenance(connection: Connection, change_id: str, by: str, now_ns: int) -> bool:
     """End a maintenance window now; false when there is none that is not over."""
     chosen = (changes.c.id == change_id, changes.c.kind == MAINTENANCE, changes.c.until_ns > now_ns)

@@ -32,6 +32,7 @@ VERBS = {
         "resolve",
         "Resolve INCIDENT with your word as the proof, as for a host that will never return.",
     ),
+    "change": ("change", "change", "Say what is done to a part of the fleet: maintenance, a roll-out, a campaign."),
     "diagnose": ("diagnose", "diagnose", "Diagnose stored history again, in shadow, and compare the incidents."),
     "simulate": ("simulate", "simulate", "Simulate failures with known causes, and see what diagnosis says."),
     "token": ("token", "token", "Make and list join tokens."),

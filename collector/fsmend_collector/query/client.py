@@ -86,6 +86,18 @@ class Client:
         """Resolve an incident by an operator's word."""
         return self._call(self._stub.ResolveIncident, request)
 
+    def add_change(self, request: why_pb2.AddChangeRequest) -> why_pb2.ChangeView:
+        """Declare a change."""
+        return self._call(self._stub.AddChange, request)
+
+    def changes(self, request: why_pb2.ListChangesRequest) -> why_pb2.ListChangesReply:
+        """Return the changes of a time."""
+        return self._call(self._stub.ListChanges, request)
+
+    def end_change(self, request: why_pb2.EndChangeRequest) -> why_pb2.ChangeView:
+        """End a change."""
+        return self._call(self._stub.EndChange, request)
+
     def diagnose_again(self, request: why_pb2.DiagnoseAgainRequest) -> Iterator[why_pb2.DiagnoseAgainReply]:
         """Yield progress, differences and the summary of a replay."""
         return self._stream(self._stub.DiagnoseAgain, request)

@@ -22,6 +22,7 @@ from fsmend_collector.feed import Feed, Topic
 from fsmend_collector.pki.certificates import Subject
 from fsmend_collector.pki.tokens import new_token, store_token
 from fsmend_collector.server.asking import Asking
+from fsmend_collector.server.changing import Changing
 from fsmend_collector.server.health_checks import assess
 from fsmend_collector.server.identity import Gate, status_of
 from fsmend_collector.server.repair_orders import UnclearOrder, resolve_order
@@ -68,7 +69,7 @@ class QueryParts:
     population: Callable[[], Population] = Population
 
 
-class QueryService(Asking, Replaying, QueryServicer):
+class QueryService(Asking, Changing, Replaying, QueryServicer):
     """Answer operators."""
 
     _parts: QueryParts

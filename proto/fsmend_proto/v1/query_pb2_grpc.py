@@ -95,6 +95,21 @@ class QueryStub:
                 request_serializer=fsmend__proto_dot_v1_dot_why__pb2.ResolveIncidentRequest.SerializeToString,
                 response_deserializer=fsmend__proto_dot_v1_dot_why__pb2.IncidentWordReply.FromString,
                 _registered_method=True)
+        self.AddChange = channel.unary_unary(
+                '/fsmend_proto.v1.Query/AddChange',
+                request_serializer=fsmend__proto_dot_v1_dot_why__pb2.AddChangeRequest.SerializeToString,
+                response_deserializer=fsmend__proto_dot_v1_dot_why__pb2.ChangeView.FromString,
+                _registered_method=True)
+        self.ListChanges = channel.unary_unary(
+                '/fsmend_proto.v1.Query/ListChanges',
+                request_serializer=fsmend__proto_dot_v1_dot_why__pb2.ListChangesRequest.SerializeToString,
+                response_deserializer=fsmend__proto_dot_v1_dot_why__pb2.ListChangesReply.FromString,
+                _registered_method=True)
+        self.EndChange = channel.unary_unary(
+                '/fsmend_proto.v1.Query/EndChange',
+                request_serializer=fsmend__proto_dot_v1_dot_why__pb2.EndChangeRequest.SerializeToString,
+                response_deserializer=fsmend__proto_dot_v1_dot_why__pb2.ChangeView.FromString,
+                _registered_method=True)
 
 
 class QueryServicer:
@@ -178,6 +193,24 @@ class QueryServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddChange(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChanges(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndChange(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QueryServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -240,6 +273,21 @@ def add_QueryServicer_to_server(servicer, server):
                     servicer.ResolveIncident,
                     request_deserializer=fsmend__proto_dot_v1_dot_why__pb2.ResolveIncidentRequest.FromString,
                     response_serializer=fsmend__proto_dot_v1_dot_why__pb2.IncidentWordReply.SerializeToString,
+            ),
+            'AddChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddChange,
+                    request_deserializer=fsmend__proto_dot_v1_dot_why__pb2.AddChangeRequest.FromString,
+                    response_serializer=fsmend__proto_dot_v1_dot_why__pb2.ChangeView.SerializeToString,
+            ),
+            'ListChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChanges,
+                    request_deserializer=fsmend__proto_dot_v1_dot_why__pb2.ListChangesRequest.FromString,
+                    response_serializer=fsmend__proto_dot_v1_dot_why__pb2.ListChangesReply.SerializeToString,
+            ),
+            'EndChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndChange,
+                    request_deserializer=fsmend__proto_dot_v1_dot_why__pb2.EndChangeRequest.FromString,
+                    response_serializer=fsmend__proto_dot_v1_dot_why__pb2.ChangeView.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -566,6 +614,87 @@ class Query:
             '/fsmend_proto.v1.Query/ResolveIncident',
             fsmend__proto_dot_v1_dot_why__pb2.ResolveIncidentRequest.SerializeToString,
             fsmend__proto_dot_v1_dot_why__pb2.IncidentWordReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fsmend_proto.v1.Query/AddChange',
+            fsmend__proto_dot_v1_dot_why__pb2.AddChangeRequest.SerializeToString,
+            fsmend__proto_dot_v1_dot_why__pb2.ChangeView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fsmend_proto.v1.Query/ListChanges',
+            fsmend__proto_dot_v1_dot_why__pb2.ListChangesRequest.SerializeToString,
+            fsmend__proto_dot_v1_dot_why__pb2.ListChangesReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fsmend_proto.v1.Query/EndChange',
+            fsmend__proto_dot_v1_dot_why__pb2.EndChangeRequest.SerializeToString,
+            fsmend__proto_dot_v1_dot_why__pb2.ChangeView.FromString,
             options,
             channel_credentials,
             insecure,

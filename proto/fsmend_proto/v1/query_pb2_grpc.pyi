@@ -50,6 +50,9 @@ class QueryStub:
     """Diagnose stored history again, in shadow, and compare. Progress, then differences, then the summary."""
     MuteIncident: _grpc.UnaryUnaryMultiCallable[_why_pb2.MuteIncidentRequest, _why_pb2.IncidentWordReply]
     ResolveIncident: _grpc.UnaryUnaryMultiCallable[_why_pb2.ResolveIncidentRequest, _why_pb2.IncidentWordReply]
+    AddChange: _grpc.UnaryUnaryMultiCallable[_why_pb2.AddChangeRequest, _why_pb2.ChangeView]
+    ListChanges: _grpc.UnaryUnaryMultiCallable[_why_pb2.ListChangesRequest, _why_pb2.ListChangesReply]
+    EndChange: _grpc.UnaryUnaryMultiCallable[_why_pb2.EndChangeRequest, _why_pb2.ChangeView]
 
 @_typing.type_check_only
 class QueryAsyncStub(QueryStub):
@@ -72,6 +75,9 @@ class QueryAsyncStub(QueryStub):
     """Diagnose stored history again, in shadow, and compare. Progress, then differences, then the summary."""
     MuteIncident: _aio.UnaryUnaryMultiCallable[_why_pb2.MuteIncidentRequest, _why_pb2.IncidentWordReply]  # type: ignore[assignment]
     ResolveIncident: _aio.UnaryUnaryMultiCallable[_why_pb2.ResolveIncidentRequest, _why_pb2.IncidentWordReply]  # type: ignore[assignment]
+    AddChange: _aio.UnaryUnaryMultiCallable[_why_pb2.AddChangeRequest, _why_pb2.ChangeView]  # type: ignore[assignment]
+    ListChanges: _aio.UnaryUnaryMultiCallable[_why_pb2.ListChangesRequest, _why_pb2.ListChangesReply]  # type: ignore[assignment]
+    EndChange: _aio.UnaryUnaryMultiCallable[_why_pb2.EndChangeRequest, _why_pb2.ChangeView]  # type: ignore[assignment]
 
 class QueryServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -163,5 +169,26 @@ class QueryServicer(metaclass=_abc_1.ABCMeta):
         request: _why_pb2.ResolveIncidentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_why_pb2.IncidentWordReply, _abc.Awaitable[_why_pb2.IncidentWordReply]]: ...
+
+    @_abc_1.abstractmethod
+    def AddChange(
+        self,
+        request: _why_pb2.AddChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_why_pb2.ChangeView, _abc.Awaitable[_why_pb2.ChangeView]]: ...
+
+    @_abc_1.abstractmethod
+    def ListChanges(
+        self,
+        request: _why_pb2.ListChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_why_pb2.ListChangesReply, _abc.Awaitable[_why_pb2.ListChangesReply]]: ...
+
+    @_abc_1.abstractmethod
+    def EndChange(
+        self,
+        request: _why_pb2.EndChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_why_pb2.ChangeView, _abc.Awaitable[_why_pb2.ChangeView]]: ...
 
 def add_QueryServicer_to_server(servicer: QueryServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
