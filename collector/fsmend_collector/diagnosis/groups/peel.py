@@ -5,10 +5,11 @@ to the top is scored anew and goes back; what stays there is the best. Which can
 to candidates says; nothing else is looked at. The whole costs as the marks times the groups that each is in.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush, heapreplace
 from itertools import chain
+from operator import attrgetter
 
 from fsmend_collector.diagnosis.groups.candidate import Candidate, Tally, distinct
 from fsmend_collector.diagnosis.groups.dimensions import parent_value
@@ -23,6 +24,7 @@ Within = Callable[[str, Group, int, int], tuple[frozenset[Mark], int]]
 
 _AroundKey = tuple[str, Group, int, int]
 _NEVER = -1
+_host_of = attrgetter("agent_id")
 
 
 class Standing:
@@ -85,7 +87,7 @@ class _Around:
 
     def __init__(self, marks: frozenset[Mark], hosts: int) -> None:
         self._marks = marks
-        self._by_host = Counter(mark.agent_id for mark in self._marks)
+        self._by_host = Counter(map(_host_of, marks))
         self.hosts = hosts
 
     @property
@@ -106,8 +108,7 @@ class Peel:
 
     def __init__(self, candidates: Iterable[Candidate], within: Within, alive: frozenset[Mark] | None = None) -> None:
         self._within = within
-        self._alive = alive
-        self._holders: dict[Mark, list[Standing]] = {}
+        self._holders: defaultdict[Mark, list[Standing]] = defaultdict(list)
         self._arounds: dict[_AroundKey, _Around] = {}
         self._aside: list[Standing] = []
         self._step = 0
@@ -115,7 +116,8 @@ class Peel:
         standings = [Standing(one, alive) for one in candidates]
         for one in standings:
             for mark in one.marks():
-                self._holders.setdefault(mark, []).append(one)
+                self._holders[mark].append(one)
+        self._left = set(self._holders if alive is None else alive)
         self._heap = [(*one.row(), number, one) for number, one in enumerate(standings)]
         self._number = len(standings)
         heapify(self._heap)
@@ -153,9 +155,10 @@ class Peel:
         """Take off marks that are explained."""
         hits = self.overlapping(gone)
         self._step += 1
+        self._left -= gone
+        self._taken_at.update(dict.fromkeys(gone, self._step))
         for mark in gone:
             self._holders.pop(mark, None)
-            self._taken_at[mark] = self._step
         for one, count in hits.items():
             one.lose(gone, count)
         for around in self._arounds.values():
@@ -185,13 +188,8 @@ class Peel:
         known = self._arounds.get(key)
         if known is None:
             marks, hosts = self._within(*key)
-            known = self._arounds[key] = _Around(frozenset(filter(self._is_left, marks)), hosts)
+            known = self._arounds[key] = _Around(marks & self._left, hosts)
         return known
-
-    def _is_left(self, mark: Mark) -> bool:
-        if self._alive is None:
-            return mark in self._holders
-        return mark in self._alive and mark not in self._taken_at
 
     def _differs(self, one: Standing) -> bool:
         """Test a group exactly against the rest of each group that it lies in."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from fsmend_collector.diagnosis.config import SECONDS_NS
 from fsmend_collector.diagnosis.evidence import Evidence
 from fsmend_collector.diagnosis.groups import bounds
+from fsmend_collector.diagnosis.groups.absorbing import Absorbing
 from fsmend_collector.diagnosis.groups.aspects import ASPECTS, DEVICE, FILESYSTEM, HOST, aspect_of
 from fsmend_collector.diagnosis.groups.cells import Cells
 from fsmend_collector.diagnosis.groups.changes import Change, expected_by
@@ -43,6 +44,7 @@ class GroupScan:
         self._crossings = Crossings(self.settings, self.counting)
         self._series = self._crossings.series
         self._solving = Solving(self.counting, self._series)
+        self._absorbing = Absorbing()
         self._verdicts: dict[str, Verdict] = {}
         self._members: dict[tuple[str, str], str] = {}
         self._expired_day = 0
@@ -129,12 +131,16 @@ class GroupScan:
             return
         self._by_day[mark.time_ns // DAY_NS][mark] = None
         self._crossings.insert(mark)
-        self._solving.came(mark.aspect)
+        into = self._absorbing.into(mark)
+        if into:
+            self._members.setdefault(mark.unit, into)
+        self._solving.came(mark, absorbed=bool(into))
 
     def _remove(self, mark: Mark) -> None:
         if mark.groups:
             self._by_day[mark.time_ns // DAY_NS].pop(mark, None)
             self._crossings.remove(mark)
+            self._solving.went(mark)
 
     @property
     def verdicts(self) -> dict[str, Verdict]:
@@ -161,8 +167,14 @@ class GroupScan:
                         found[group] = max(found.get(group, 0), others)
         return sorted(found.items(), key=lambda row: (dimension(row[0][0]).rank, row[0]))
 
-    def tick(self, now_ns: int, *, rebuilding: bool = False) -> list[tuple[Verdict, str]]:
-        """Look at what changed; return the verdicts that are new, changed, or gone (explained otherwise now)."""
+    def tick(self, now_ns: int, *, rebuilding: bool = False, all_of_it: bool = False) -> list[tuple[Verdict, str]]:
+        """Look at what changed; return the verdicts that are new, changed, or gone (explained otherwise now).
+
+        Args:
+            now_ns: collector's wall clock.
+            rebuilding: the findings come from the store.
+            all_of_it: also what a storm would put off.
+        """
         # While rebuilding, time learns nothing: it must first be known what explains the findings.
         told = {one.group for one in self._verdicts.values()}
         changed = self._crossings.look()
@@ -170,13 +182,13 @@ class GroupScan:
         self._solving.note((key, crosses or key[1] in told) for key, crosses in changed)
         if not rebuilding and now_ns // DAY_NS != self._expired_day:
             self._housekeep(now_ns)
-        if not self._solving.solve({key[0] for key, _ in changed}, now_ns):
+        if not self._solving.solve({key[0] for key, _ in changed}, now_ns, all_of_it=all_of_it):
             return []
         return self._tell(gather(self._solving.explanations, self._series, self.changes, self.counting))
 
     def settle(self, now_ns: int, *, rebuilding: bool = False) -> list[tuple[Verdict, str]]:
         """Do all work that waits, as `tick` does once marks stop coming."""
-        return self.tick(now_ns, rebuilding=rebuilding) + self.tick(now_ns, rebuilding=rebuilding)
+        return self.tick(now_ns, rebuilding=rebuilding) + self.tick(now_ns, rebuilding=rebuilding, all_of_it=True)
 
     def _tell(self, verdicts: list[Verdict]) -> list[tuple[Verdict, str]]:
         now = {one.incident_id: one for one in verdicts}
@@ -188,6 +200,7 @@ class GroupScan:
         changes += [(one, "gone") for key, one in self._verdicts.items() if key not in now]
         self._verdicts = now
         self._members = {mark.unit: key for key, one in now.items() for mark in one.marks}
+        self._absorbing = Absorbing(verdicts)
         return changes
 
     def _housekeep(self, now_ns: int) -> None:

@@ -16,6 +16,7 @@ from fsmend_collector.diagnosis.groups.series import Interval, Series
 from fsmend_collector.diagnosis.groups.views import Group
 
 _DRIFT_LAST = 1 << 40
+_APART = 0.9
 
 
 @dataclass(slots=True)
@@ -24,23 +25,41 @@ class _Pace:
 
     Attributes:
         pending: groups that cross, or did, and changed since they were last solved.
-        fresh: marks that came since.
+        absorbed: marks that came since, and that a large cause explains which is known already.
+        fresh: the other marks that came since.
+        glanced: how many of them were looked at in passing.
         solved: marks that were looked at last.
         solved_ns: when.
     """
 
     pending: dict[AspectGroup, None] = field(default_factory=dict)
-    fresh: int = 0
+    absorbed: int = 0
+    fresh: dict[Mark, None] = field(default_factory=dict)
+    glanced: int = 0
     solved: int = 0
     solved_ns: int = 0
 
+    @property
+    def storm(self) -> bool:
+        """Say whether so much fails that looking at all of it costs."""
+        return self.solved > bounds.STORM
+
     def due(self, *, quiet: bool, now_ns: int) -> bool:
-        """Say whether to look now: in a storm only when what crosses has grown, so that it costs as the marks do."""
-        growth = bounds.GROWTH_IN_STORMS if self.solved > bounds.STORM else bounds.GROWTH
-        pause_ns = max(bounds.PAUSE_NS, self.solved * bounds.PAUSE_A_MARK_NS)
-        return bool(self.pending) and (
-            quiet or self.fresh >= self.solved * growth or now_ns - self.solved_ns >= pause_ns
-        )
+        """Say whether to look at all of it now: in a storm only when it has grown, so that it costs as the marks do."""
+        if not self.pending:
+            return False
+        growth = bounds.GROWTH_IN_STORMS if self.storm else bounds.GROWTH
+        if self.absorbed + len(self.fresh) >= self.solved * growth or (quiet and not self.storm):
+            return True
+        pause_ns = min(max(bounds.PAUSE_NS, self.solved * bounds.PAUSE_A_MARK_NS), bounds.LONGEST_PAUSE_NS)
+        return now_ns - self.solved_ns >= pause_ns and (quiet or bool(self.fresh) or not self.storm)
+
+    def solve(self, marks: int, now_ns: int) -> None:
+        """Note that all of it was looked at."""
+        self.pending.clear()
+        self.fresh.clear()
+        self.absorbed = self.glanced = 0
+        self.solved, self.solved_ns = marks, now_ns
 
 
 class Solving:
@@ -54,9 +73,17 @@ class Solving:
         self._parents: dict[tuple[str, Group, int, int], frozenset[Mark]] = {}
         self.explanations: list[Explanation] = []
 
-    def came(self, aspect: str) -> None:
-        """Say that a mark came."""
-        self._paces[aspect].fresh += 1
+    def came(self, mark: Mark, *, absorbed: bool) -> None:
+        """Say that a mark came, and whether a large cause that is known explains it."""
+        pace = self._paces[mark.aspect]
+        if absorbed:
+            pace.absorbed += 1
+        else:
+            pace.fresh[mark] = None
+
+    def went(self, mark: Mark) -> None:
+        """Say that a mark was none."""
+        self._paces[mark.aspect].fresh.pop(mark, None)
 
     def note(self, changed: Iterable[tuple[AspectGroup, bool]]) -> None:
         """Take the groups that changed; those are solved anew that cross, or did."""
@@ -74,17 +101,45 @@ class Solving:
         """Take out the explanations of marks that are over."""
         self.explanations = [one for one in self.explanations if one.marks.isdisjoint(marks)]
 
-    def solve(self, busy: set[str], now_ns: int) -> bool:
-        """Solve the aspects that are due; say whether there were any.
+    def solve(self, busy: set[str], now_ns: int, *, all_of_it: bool = False) -> bool:
+        """Solve the aspects that are due; say whether anything may have changed.
 
         Args:
             busy: aspects in which something changed since the last time.
             now_ns: collector's wall clock.
+            all_of_it: whatever waits is due.
         """
-        due = [name for name, pace in self._paces.items() if pace.due(quiet=name not in busy, now_ns=now_ns)]
-        for name in due:
-            self._solve(name, now_ns)
-        return bool(due)
+        changed = False
+        for name, pace in self._paces.items():
+            if pace.due(quiet=name not in busy, now_ns=now_ns) or (all_of_it and pace.pending):
+                self._solve(name, now_ns)
+                changed = True
+            elif pace.storm and len(pace.fresh) > pace.glanced:
+                changed = self._glance(pace) or changed
+        return changed
+
+    def _glance(self, pace: _Pace) -> bool:
+        """Look, in a storm, at what fails apart from it: groups of which nearly all marks are new and unexplained.
+
+        What is found is told at once, and stands until all is looked at again.
+        """
+        pace.glanced = len(pace.fresh)
+        keys = {key for mark in pace.fresh for key in mark.keys if self._apart(key, len(pace.fresh))}
+        found = [one for key in sorted(keys) for one in self._candidates_of(key)]
+        found = [one for one in found if sum(mark in pace.fresh for mark in one.marks) >= _APART * len(one.marks)]
+        if not found:
+            return False
+        self._parents.clear()
+        marks = frozenset(chain.from_iterable(one.marks for one in found))
+        self.close(marks)
+        self.explanations += explain(found, self._within)
+        return True
+
+    def _apart(self, key: AspectGroup, fresh: int) -> bool:
+        """Say whether a group may consist of what is fresh."""
+        series = self._series[key]
+        spans = [series.span(one.start_ns, one.end_ns) for one in chain(*series.crossings.values())]
+        return bool(spans) and min(high - low for low, high in spans) * _APART <= fresh
 
     def _solve(self, aspect: str, now_ns: int) -> None:
         pace = self._paces[aspect]
@@ -92,8 +147,7 @@ class Solving:
         closure = self._closure(pace.pending)
         candidates = [one for key in closure for one in self._candidates_of(key)]
         touched = frozenset(chain.from_iterable(one.marks for one in candidates))
-        pace.pending.clear()
-        pace.fresh, pace.solved, pace.solved_ns = 0, len(touched), now_ns
+        pace.solve(len(touched), now_ns)
         kept = [
             one
             for one in self.explanations
@@ -115,12 +169,12 @@ class Solving:
             new: set[Mark] = set()
             for low, high in {series.span(one.start_ns, one.end_ns) for one in chain(*series.crossings.values())}:
                 new.update(series.marks[low:high])
-            new -= seen
+            new = new - seen
             seen |= new
             fresh = {id(mark.keys): mark.keys for mark in new}
             near = set(chain.from_iterable(keys for name, keys in fresh.items() if name not in cells))
             cells.update(fresh)
-            for key in sorted(near - found.keys()):
+            for key in sorted(key for key in near if key not in found):
                 if self._series[key].crossings:
                     found[key] = None
                     waiting.append(key)

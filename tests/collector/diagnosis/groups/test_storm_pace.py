@@ -1,0 +1,76 @@
+"""A storm is looked at as it grows; what it hits is held at once, and what fails apart from it is told at once."""
+
+import random
+
+import pytest
+from collector.diagnosis.groups.fleets import DAY, DISKS, POPULATION, SECOND, START, causes, content, error, feed
+
+from fsmend_collector.diagnosis.groups import GroupScan, bounds
+from fsmend_collector.diagnosis.groups.explain import explain
+
+SPREAD = random.Random(5).sample(range(30, 400), 260)
+
+
+@pytest.fixture
+def storm(monkeypatch) -> GroupScan:
+    """Return a scan that told of a storm on half of the fleet."""
+    monkeypatch.setattr(bounds, "STORM", 100)
+    scan = GroupScan(POPULATION)
+    feed(scan, [error(number, 1, "media", at / 10) for at, number in enumerate(SPREAD[:200])], ticks=False)
+    scan.settle(START + 60 * SECOND)
+    assert causes(scan) == {("fleet", "all"): 200}
+    return scan
+
+
+def test_what_the_storm_hits_meanwhile_is_a_member_at_once_and_is_not_solved_at_once(storm):
+    told = dict(storm.verdicts)
+    feed(storm, [error(SPREAD[200], 1, "media", 61)], ticks=False)
+    assert storm.member_of(f"a{SPREAD[200]}", f"wwid:{SPREAD[200]}-1") in told
+    assert storm.tick(START + 62 * SECOND) == []
+    assert storm.verdicts == told
+    storm.settle(START + 63 * SECOND)
+    assert sum(causes(storm).values()) == 201
+
+
+def test_a_storm_is_solved_as_often_as_it_doubles(monkeypatch):
+    monkeypatch.setattr(bounds, "STORM", 100)
+    solved = []
+    monkeypatch.setattr(
+        "fsmend_collector.diagnosis.groups.solving.explain",
+        lambda candidates, within: solved.append(1) or explain(candidates, within),
+    )
+    scan = GroupScan(POPULATION)
+    stream = [
+        error(number, disk, "media", (disk * len(SPREAD) + at) / 100)
+        for disk in range(DISKS)
+        for at, number in enumerate(SPREAD)
+    ]
+    for at, one in enumerate(stream):
+        feed(scan, [one], ticks=False)
+        if at % 10 == 0:
+            scan.tick(one.time_ns)
+    assert len(solved) < 30  # of 208 ticks
+    scan.settle(START + 60 * SECOND)
+    calm = GroupScan(POPULATION)
+    feed(calm, stream, ticks=False)
+    calm.settle(START + 60 * SECOND)
+    assert content(scan) == content(calm)
+
+
+def test_a_small_fault_of_another_kind_is_told_at_the_next_tick(storm):
+    feed(storm, [error(20 + n, disk, "lost", 61) for n in range(10) for disk in range(DISKS)], ticks=False)
+    told = storm.tick(START + 62 * SECOND)
+    assert ("rack", "r2") in {verdict.group for verdict, _ in told}
+
+
+def test_a_storm_of_a_row_does_not_hide_a_fault_elsewhere_of_the_same_kind(monkeypatch):
+    monkeypatch.setattr(bounds, "STORM", 100)
+    scan = GroupScan(POPULATION)
+    feed(scan, [error(number, disk, "lost", number / 10) for number in range(50) for disk in range(DISKS)], ticks=False)
+    scan.settle(START + 60 * SECOND)
+    assert causes(scan) == {("row", "w0"): 400}
+    feed(scan, [error(300, disk, "lost", 60.5 + disk / 10) for disk in range(4)], ticks=False)
+    told = scan.tick(START + 61 * SECOND)  # sooner than all of it is looked at again
+    assert [(verdict.group, what) for verdict, what in told] == [(("hba", "a300 hba0"), "opened")]
+    scan.settle(START + DAY)
+    assert causes(scan) == {("row", "w0"): 400, ("hba", "a300 hba0"): 4}
