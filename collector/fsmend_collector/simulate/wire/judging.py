@@ -35,6 +35,7 @@ class Judge:
     units: list[Reported] = field(default_factory=list)
     first_told: list[Reported] = field(default_factory=list)
     arrivals: dict[Unit, int] = field(default_factory=dict)
+    _hosts: dict[str, str] = field(default_factory=dict)
     _known: dict[str, tuple[int, Reported]] = field(default_factory=dict)
     _seen: set[tuple[str, str, str, frozenset[Unit]]] = field(default_factory=set)
     _resolved: list[Resolution | None] = field(default_factory=list)
@@ -134,6 +135,8 @@ class Judge:
         return (agent_id, unit.device_id or unit.filesystem_uuid or agent_id)
 
     def _value(self, value: str) -> str:
-        """Translate the agent that a group within a host begins with."""
+        """Translate the host that a group within a host begins with: its agent's id, or its name where that is shown."""
         first, space, rest = value.partition(" ")
-        return f"{self.names.get(first, first)}{space}{rest}"
+        if not self._hosts:
+            self._hosts = self.names | {one.host_name: one.agent_id for one in self.world.fleet.views}
+        return f"{self._hosts.get(first, first)}{space}{rest}"

@@ -57,6 +57,7 @@ def judge(collector, world):
 
 
 def shared(world, opened_ns=BEGAN + 9 * SECOND, state=OPEN, **changes):
+    """Return what the collector says of the cause, with ids of its own."""
     (cause,) = world.causes
     agent_id, _, path = cause.value.partition(" ")
     fields = {"dimension": cause.dimension, "value": f"{real(agent_id)} {path}"} | changes
@@ -94,6 +95,14 @@ async def test_a_right_incident_is_right_whatever_ids_the_collector_gave(judge, 
     assert judge.satisfied()
     k = judge.resolved()[0].from_others.count
     assert score.detect_seconds == [pytest.approx(9 - k)]
+
+
+async def test_a_host_is_known_by_its_id_and_by_its_name(judge, collector, world):
+    view = world.fleet.views[7]
+    for shown in (real(view.agent_id), view.host_name):
+        collector.said = [shared(world, dimension="host", value=shown, opened_ns=BEGAN + len(shown))]
+        await judge.look()
+        assert judge.shared[0].value == view.agent_id
 
 
 async def test_an_incident_of_another_adapter_is_wrong(judge, collector, world):
