@@ -135,7 +135,7 @@ class Judge:
         return (agent_id, unit.device_id or unit.filesystem_uuid or agent_id)
 
     def _value(self, value: str) -> str:
-        """Translate the host that a group within a host begins with: its agent's id, or its name where that is shown."""
+        """Translate the host that a group within a host begins with: its agent's id, or the name that is shown."""
         first, space, rest = value.partition(" ")
         if not self._hosts:
             self._hosts = self.names | {one.host_name: one.agent_id for one in self.world.fleet.views}
