@@ -30,7 +30,7 @@ DEFAULT_RULES: Mapping[str, SerdRule] = MappingProxyType(
         "fs_corrected": _SOFT,
         "device_io": SerdRule(count=5, seconds=600, long_count=20, long_seconds=7 * 86_400, repeats=200),
         "not_watched": SerdRule(count=10, seconds=600, long_count=50, long_seconds=7 * 86_400, repeats=50),
-        "device_link": SerdRule(count=10, seconds=600, long_count=100, long_seconds=7 * 86_400, repeats=100),
+        "device_link": SerdRule(count=10, seconds=600, long_count=50, long_seconds=7 * 86_400, repeats=100),
     }
 )
 """The classes that need a rate; every other class opens at its first error."""

@@ -9,9 +9,10 @@ from fsmend_collector.diagnosis.config import DiagnosisConfig
 from fsmend_collector.diagnosis.evidence import Evidence
 from fsmend_collector.diagnosis.fleet import FleetDiagnosis
 from fsmend_collector.diagnosis.groups import HostView, Population, ScanSettings
+from fsmend_collector.diagnosis.groups.marks import Journal
 from fsmend_collector.diagnosis.groups.rates import AspectGroup
 from fsmend_collector.diagnosis.incident import IncidentChange
-from fsmend_collector.simulate.fleet import SimulatedFleet, history
+from fsmend_collector.simulate.fleet import FleetShape, SimulatedFleet, history
 from fsmend_collector.simulate.world import DAY, SECOND, START, Presence, Restart, Unit, World
 from fsmend_proto.v1 import incident_pb2
 
@@ -71,6 +72,7 @@ class Runner:
         self.learnt = learnt
         self.population = _population(world)
         self.diagnosis = self._fresh()
+        self.journal = self.diagnosis.scan.journal = Journal()
         self.fed: list[Evidence] = []
         self.away: dict[str, int] = {}
         self.told: dict[str, tuple[int, incident_pb2.Incident]] = {}
@@ -137,19 +139,30 @@ class Runner:
             self.diagnosis.learn_view(self.world.views.get(agent_id) or self.world.fleet.by_agent[agent_id])
 
     def _restart(self, now_ns: int) -> None:
-        """Begin anew from what a store would hold."""
+        """Begin anew from what a store would hold: incidents, and what the scan was given."""
         stored = [incident for _, incident in self.told.values()]
         self.diagnosis = self._fresh()
         self.diagnosis.restore(stored, now_ns)
-        for one in self.fed:
-            self._view(one.agent_id)
-            self.diagnosis.scan.observe(one)
+        for view in self.journal.views.values():
+            self.diagnosis.learn_view(view)
+        for (key, _), (time_ns, event_id) in sorted(self.journal.sightings.items(), key=lambda row: (row[1], row[0])):
+            self.diagnosis.scan.sight(key, time_ns, event_id)
+        self.diagnosis.scan.journal = self.journal
+        self._note(self.diagnosis.resume(now_ns), now_ns)
+        self._recount(now_ns)
         for agent_id in sorted({one.agent_id for one in self.fed} | {one.unit.agent_id for one in stored}):
             if agent_id and agent_id not in self.away:  # it comes back to the new collector at once
                 self.diagnosis.observe_presence(agent_id, agent_id, connected=True, since_ns=now_ns, now_ns=now_ns)
         for agent_id, since_ns in self.away.items():
             self._view(agent_id)
             self.diagnosis.observe_presence(agent_id, agent_id, connected=False, since_ns=since_ns, now_ns=now_ns)
+
+    def _recount(self, now_ns: int) -> None:
+        """Give again what the soft-error rates remember: findings that are no incident's evidence."""
+        counted = {one for _, change in self.ledger for one in (*change.evidence_ids, *change.incident.evidence)}
+        for one in self.fed:
+            if one.event_id not in counted:
+                self._note(self.diagnosis.observe(one, now_ns), now_ns)
 
     def _tick(self, now_ns: int) -> None:
         for agent_id in self.diagnosis.wants_silent_views(now_ns):
@@ -226,12 +239,13 @@ def _unit_reported(incident: incident_pb2.Incident, told_ns: int) -> Reported:
     return Reported(incident.id, incident.code, kind, name, frozenset({(unit.agent_id, name)}), (), told_ns)
 
 
-_histories: dict[int, Counter[AspectGroup]] = {}
+_histories: dict[tuple[int, FleetShape], Counter[AspectGroup]] = {}
 
 
 def seed_rates(diagnosis: FleetDiagnosis, fleet: SimulatedFleet) -> None:
     """Give diagnosis the history that half a year of this fleet would have taught it."""
-    known = _histories.get(fleet.seed)
+    key = (fleet.seed, fleet.shape)
+    known = _histories.get(key)
     if known is None:
         drives = fleet.drives
         rates = {
@@ -242,7 +256,7 @@ def seed_rates(diagnosis: FleetDiagnosis, fleet: SimulatedFleet) -> None:
         }
         known = history(fleet, HISTORY_DAYS, rates, random.Random(f"history {fleet.seed}"))  # noqa: S311  no secret
         _histories.clear()
-        _histories[fleet.seed] = known
+        _histories[key] = known
     marks = Counter({group[0]: count for (aspect, group), count in known.items() if not aspect})
     groups = Counter({key: count for key, count in known.items() if key[0]})
     sizes = diagnosis.scan.population.sizes["fleet", "all"]

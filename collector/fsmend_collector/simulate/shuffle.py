@@ -24,8 +24,8 @@ def let_settle(world: World) -> World:
 def shuffle(world: World, seed: int) -> World:
     """Put a world's findings in another order, each up to 24 h late, repeat some, and restart the collector once.
 
-    A quarter is in time, a quarter up to half an hour late, half up to a day. Presence and inventories keep their times:
-    the first is the collector's own observation, the second always the newest.
+    A quarter is in time, a quarter up to half an hour late, half up to a day. Presence and inventories keep their
+    times: the first is the collector's own observation, the second always the newest.
     """
     rng = random.Random(f"shuffle {world.name} {seed}")  # noqa: S311  not a secret
     rows, end_ns = list(world.happenings), world.end_ns

@@ -23,6 +23,7 @@ _ALARM_SECONDS = 1_800
 _ALARM_LEAST = 3
 _DRIVES = 1_000_000  # "nearly one million SSDs"
 _DRIVES_A_NODE = 12
+_REPLACED_NS = 3 * 86_400 * _SECOND
 THRESHOLDS = {"1 min": 60, "30 min": 1_800, "1 day": 86_400, "1 month": 30 * 86_400}
 TABLE = {"1 min": (10.04, 14.41), "30 min": (12.88, 18.30), "1 day": (14.41, 26.45), "1 month": (29.23, 63.04)}
 """Per cent of failures in groups on one node, and in one rack."""
@@ -167,7 +168,10 @@ def _node(ticket: Ticket) -> HostView:
 
 
 def scan_tickets(tickets: list[Ticket], settings: ScanSettings) -> dict[str, set[str]]:
-    """Run the group scan over the tickets; return incidents of groups that span racks → disks."""
+    """Run the group scan over the tickets; return incidents of groups that span racks → disks.
+
+    A ticket ends with a new drive. So an incident is over some days after its last ticket.
+    """
     population, views = population_of(tickets)
     scan = GroupScan(population, settings)
     disks: dict[str, dict[str, str]] = defaultdict(dict)
@@ -180,10 +184,12 @@ def scan_tickets(tickets: list[Ticket], settings: ScanSettings) -> dict[str, set
         scan.observe(_evidence(one, at))
         now_ns = one.time_seconds * _SECOND
         if at + 1 == len(tickets) or tickets[at + 1].time_seconds - one.time_seconds > 1:
-            scan.tick(now_ns)
-            for key, verdict in scan.verdicts.items():
-                if verdict.group[0] not in {"host", "rack"}:
-                    found[key] = {_disk(mark) for mark in verdict.marks}
+            if scan.tick(now_ns):
+                for key, verdict in scan.verdicts.items():
+                    if verdict.group[0] not in {"host", "rack"}:
+                        found[key] = {_disk(mark) for mark in verdict.marks}
+            for key in [key for key, one in scan.verdicts.items() if now_ns - one.latest_ns > _REPLACED_NS]:
+                scan.close(key)
     return found
 
 

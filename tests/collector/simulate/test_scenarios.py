@@ -8,7 +8,10 @@ from fsmend_collector.simulate.scenarios import scenarios
 from fsmend_collector.simulate.score import resolutions, score
 
 FLEET = make_fleet(FleetShape(hosts=2_000), seed=3)
-QUICK = ["hba_fault", "enclosure_fault", "rack_power", "partition", "foreign_devices", "collector_restart"]
+QUICK = [
+    "cable_fault", "collector_restart", "enclosure_fault", "foreign_devices", "hba_fault", "partition", "rack_power",
+    "two_causes", "wrong_topology",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", scenarios())

@@ -66,10 +66,11 @@ def _next(peel: Peel, within: Within, depth: int) -> list[Explanation] | None:
         return None
     best = Explanation(standing.candidate, standing.marks(), standing.score())
     finer = _finer(peel, best) if depth < _DEPTH else []
-    if sum(one.score() for one in finer) <= best.score:  # each at most as good as it is alone
-        return [best]
-    parts = _parts(finer, best, within, depth + 1)
-    if sum(one.score for one in parts) > best.score:
+    more = sum(one.score() for one in finer) > best.score  # each at most as good as it is alone
+    if not more:  # a place inside may still do better with hosts that are only labelled wrongly
+        finer = [one for one in finer if _is_place(one.candidate) and _is_place(best.candidate)]
+    parts = _parts(finer, best, within, depth + 1) if finer else []
+    if more and sum(one.score for one in parts) > best.score:
         return parts
     strayed = _with_strays(best, parts)
     return [strayed] if strayed is not None and strayed.score > best.score else [best]
@@ -97,20 +98,20 @@ def _finer(peel: Peel, best: Explanation) -> list[Standing]:
     return rows[: _FINER_TRIED if len(best.marks) < _STORM else _FINER_TRIED_IN_STORMS]
 
 
+def _is_place(candidate: Candidate) -> bool:
+    return candidate.group[0] in LABEL_DIMENSIONS
+
+
 def _with_strays(best: Explanation, parts: list[Explanation]) -> Explanation | None:
     """Return a place inside a larger one with the few hosts that fail with it and may only be labelled wrongly."""
-    if not parts or best.candidate.group[0] not in LABEL_DIMENSIONS:
+    lead = next((one for one in parts if _is_place(one.candidate)), None)
+    if lead is None or not _is_place(best.candidate):
         return None
-    lead = parts[0]
     hosts = {mark.agent_id for mark in lead.marks}
     strays = frozenset(mark for mark in best.marks if mark.agent_id not in hosts)
     outside = {mark.agent_id for mark in strays}
     whole = len(hosts) >= _PLACE_FAILS * lead.candidate.hosts
-    if (
-        lead.candidate.group[0] not in LABEL_DIMENSIONS
-        or not whole
-        or len(outside) > max(_STRAYS_LEAST, _STRAYS * len(hosts))
-    ):
+    if not whole or len(outside) > max(_STRAYS_LEAST, _STRAYS * len(hosts)):
         return None
     score = lead.score
     for agent_id in sorted(outside):

@@ -29,7 +29,7 @@ def gather(
 ) -> list[Verdict]:
     """Return one verdict for each group and episode, by the score of its best explanation."""
     episodes = [part for parts in _by_group(explanations).values() for part in _episodes(parts)]
-    episodes.sort(key=lambda parts: (-parts[0].score, parts[0].candidate.order))
+    episodes.sort(key=lambda parts: (not _is_whole(parts), -parts[0].score, parts[0].candidate.order))
     episodes = _fold(episodes)
     taken: set[Mark] = set(chain.from_iterable(one.marks for one in explanations))
     verdicts = []
@@ -67,6 +67,9 @@ def _episodes(parts: list[Explanation]) -> list[list[Explanation]]:
 def _fold(episodes: list[list[Explanation]]) -> list[list[Explanation]]:
     """Take what fails within one host into the fault of the place around it, when most of the place fails.
 
+    And what a larger place is blamed for, when its hosts are those of the place that fails: power goes and takes the
+    disks of some with it, the others are only silent; and some may be labelled wrongly.
+
     The clocks of single hosts may be off: what one of them dates an hour before is the same fault.
     """
     kept: list[list[Explanation]] = []
@@ -91,15 +94,26 @@ def _does_as_well(known: list[Explanation], parts: list[Explanation]) -> bool:
     return near_ns <= _CLOCK_OFF_NS
 
 
+def _is_whole(parts: list[Explanation]) -> bool:
+    """Say whether most of a place fails."""
+    whole = parts[0].candidate
+    return whole.group[0] in LABEL_DIMENSIONS and len(_hosts(parts)) >= whole.hosts * _MOST_OF_IT
+
+
+def _hosts(parts: list[Explanation]) -> set[str]:
+    return {mark.agent_id for one in parts for mark in one.marks}
+
+
 def _holds(place: list[Explanation], parts: list[Explanation]) -> bool:
-    """Say whether a place fails as a whole, at about the time at which something inside it does."""
+    """Say whether a place fails as a whole, at about the time at which something inside it, or of its hosts, does."""
     outer, inner = place[0].candidate, parts[0].candidate
-    if outer.group[0] not in LABEL_DIMENSIONS or not inner.dimension.local:
+    if not _is_whole(place):
         return False
-    hosts = {mark.agent_id for one in place for mark in one.marks}
-    if len(hosts) < outer.hosts * _MOST_OF_IT or any(
-        outer.group not in mark.groups for one in parts for mark in one.marks
-    ):
+    if inner.dimension.local:
+        inside = all(outer.group in mark.groups for one in parts for mark in one.marks)
+    else:
+        inside = inner.group[0] in LABEL_DIMENSIONS and _hosts(parts) <= _hosts(place)
+    if not inside:
         return False
     near_ns = min(abs(mine.time_ns - its.time_ns) for mine in parts[0].marks for its in place[0].marks)
     return near_ns <= _CLOCK_OFF_NS

@@ -9,5 +9,5 @@ def build(world: World) -> None:
     """Make it happen."""
     world.background(1)
     view = world.rng.choice(world.fleet.views)
-    unit = world.errors(view, world.rng.randrange(len(view.devices)), "link", START + HOUR, count=150, over_ns=4 * HOUR)
+    unit = world.errors(view, world.rng.randrange(len(view.devices)), "link", START + HOUR, count=60, over_ns=4 * HOUR)
     world.cause("device", unit[1], [unit])

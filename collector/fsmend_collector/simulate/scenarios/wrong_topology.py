@@ -6,13 +6,21 @@ from fsmend_collector.simulate.world import HOUR, START, World
 FAMILY = "negative"
 
 
+_MISSING, _WRONG = 0.08, 0.04  # of all labels of racks
+
+
 def build(world: World) -> None:
-    """Make it happen."""
+    """Make it happen: twelve in a hundred racks are not what they should be, two at least in the one that fails."""
     world.background(1)
     racks = world.fleet.values("rack")
     rack = world.rng.choice(racks)
     hosts = world.fleet.members("rack", rack)
-    for at, view in enumerate(world.rng.sample(hosts, 2)):
+    for view in world.fleet.views:
+        drawn = world.rng.random()
+        if drawn < _MISSING + _WRONG:
+            world.relabel(view, rack=world.rng.choice(racks) if drawn < _WRONG else "")
+    here = [view for view in hosts if view.agent_id not in world.views]
+    for at, view in enumerate(world.rng.sample(here, max(0, 2 - (len(hosts) - len(here))))):
         world.relabel(view, rack=world.rng.choice(racks) if at == 0 else "")
     units = lose_power(world, hosts, START + HOUR)
     for view in hosts:
