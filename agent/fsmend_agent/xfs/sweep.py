@@ -43,6 +43,15 @@ _GROUPS, _INODES = pb.XFS_SCRUB_STAGE_GROUPS, pb.XFS_SCRUB_STAGE_INODES
 _WEIGHTS = {_GROUPS: (0.0, 20.0), _INODES: (20.0, 75.0), pb.XFS_SCRUB_STAGE_SUMMARIES: (95.0, 5.0)}
 
 
+def words_of(position: pb.XfsScrubPosition) -> str:
+    """Name a place for a person."""
+    if position.stage == _INODES:
+        return f"inode {position.ino}"
+    if position.stage == _GROUPS:
+        return f"group {position.group}"
+    return "the summaries" if position.stage else "the beginning"
+
+
 class Step(NamedTuple):
     """What is checked before anybody asks again whether to stop; a later run that begins at `position` repeats it."""
 

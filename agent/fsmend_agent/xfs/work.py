@@ -11,7 +11,7 @@ from fsmend_agent.xfs.items import SUMMARIES, Item, read_items
 from fsmend_agent.xfs.outcome import ENDS_IT, Outcome, why_offline
 from fsmend_agent.xfs.preconditions import check_target, root_mount
 from fsmend_agent.xfs.reading import read_parts
-from fsmend_agent.xfs.sweep import Sweep
+from fsmend_agent.xfs.sweep import Sweep, words_of
 from fsmend_agent.xfs.targeted import Targeted, be_polite
 from fsmend_proto.v1 import command_pb2 as pb
 
@@ -112,6 +112,7 @@ class XfsWork:
             result.verdict = pb.VERDICT_NOT_HEALED if sweep.found else pb.VERDICT_NOT_APPLICABLE
         if sweep.position is not None:
             result.stopped_at.CopyFrom(sweep.position)
+            result.summary += f"; to resume: {words_of(sweep.position)}"
         elif not self._resume.stage and result.verdict == pb.VERDICT_CLEAN:
             # Everything was looked at: the kernel may forget what only hinted at errors that are gone.
             xfs_scrub.scrub_one(self._order.fd, ScrubType.HEALTHY)

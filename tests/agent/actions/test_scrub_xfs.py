@@ -82,6 +82,7 @@ def test_a_check_of_the_whole_that_was_stopped_says_where_and_the_next_goes_on_t
     with pytest.raises(ActionStopped) as stopped:
         whole(kernel, stop_at=15)
     where = stopped.value.result.stopped_at
+    assert "to resume: group 1" in str(stopped.value)
     assert (where.stage, where.group) == (pb.XFS_SCRUB_STAGE_GROUPS, 1)
     before = len(kernel.calls)
     result = whole(kernel, resume=where)
