@@ -6,7 +6,6 @@ from fsmend_collector.diagnosis.groups import bounds
 from fsmend_collector.diagnosis.groups.marks import Mark
 from fsmend_collector.diagnosis.groups.settings import DAY_NS, HOUR_NS
 from fsmend_collector.diagnosis.groups.verdict import Verdict
-from fsmend_collector.diagnosis.groups.views import Group
 
 _LEAST_REACH_NS = HOUR_NS // 2
 
@@ -19,7 +18,7 @@ class Absorbing:
     """
 
     def __init__(self, verdicts: Iterable[Verdict] = ()) -> None:
-        self._causes: dict[tuple[str, Group], tuple[int, int, str]] = {}
+        self._causes: dict[tuple[str, tuple[str, str]], tuple[int, int, str]] = {}
         for one in verdicts:
             if len(one.marks) > bounds.STORM:
                 reach_ns = max(min(one.latest_ns - one.onset_ns, DAY_NS), _LEAST_REACH_NS)
