@@ -15,7 +15,7 @@ FSMEND = Path(sys.executable).parent / "fsmend"
 
 def fsmend(*arguments, **environment):
     own = {**os.environ, **environment}
-    return subprocess.run([str(FSMEND), *arguments], capture_output=True, text=True, check=False, env=own, timeout=120)
+    return subprocess.run([str(FSMEND), *arguments], capture_output=True, text=True, check=False, env=own, timeout=240)
 
 
 def test_a_rack_that_loses_power_is_shown_within_ten_seconds():

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from fsmend_collector.query.errors import QueryError
+
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -49,10 +51,7 @@ def simulate(
     Without a SCENARIO, or with "all", every scenario is run, in memory and at full speed. Over the wire one scenario
     is played in its own time: thousands of simulated agents speak to a real collector.
     """
-    # gRPC tells of every connection that ends; thousands do. It reads this when it is imported.
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    from fsmend_collector.query.simulating import Choice, run_in_memory, run_over_wire  # noqa: PLC0415  late, as verbs
-    from fsmend_collector.simulate.scenarios import scenarios  # noqa: PLC0415
+    from fsmend_collector.simulate.scenarios import scenarios  # noqa: PLC0415  late, as all of the verbs
 
     known = scenarios()
     if listing:
@@ -64,14 +63,28 @@ def simulate(
     if unknown:
         raise click.UsageError(f"no scenario named {', '.join(unknown)}; see fsmend simulate --list")
     over_wire = _checked(wire, chosen, seeds, curve=curve)
+    for path in filter(None, (truth, report_file)):
+        if not path.parent.is_dir():  # better now than after an hour
+            raise click.UsageError(f"there is no folder {path.parent} for {path.name}")
+    # gRPC tells of every connection that ends; thousands do. It reads this when it is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    from fsmend_collector.query.simulating import Choice, run_in_memory, run_over_wire  # noqa: PLC0415
+
     choice = Choice([known[name] for name in chosen], seed, seeds, hosts or (500 if over_wire else 5_000), curve)
     done = run_over_wire(choice, wire) if over_wire else run_in_memory(choice)
+    click.echo(done.to_text(output))
     if truth is not None:
         document = {"seed": seed, "hosts": choice.hosts, "causes": done.truths}
-        truth.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        _write(truth, json.dumps(document, indent=1) + "\n")
     if report_file is not None:
-        report_file.write_text(done.page(), encoding="utf-8")
-    click.echo(done.to_text(output))
+        _write(report_file, done.page())
+
+
+def _write(path: Path, content: str) -> None:
+    try:
+        path.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise QueryError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _checked(wire: dict[str, Any], chosen: list[str], seeds: int, *, curve: bool) -> bool:

@@ -47,6 +47,7 @@ def test_a_fleet_that_is_too_small_is_said_in_one_line():
     "options",
     [
         ["rack_power", "--stay"],
+        ["rack_power", "--report", "/nowhere/at/all/report.html"],
         ["rack_power", "--speed", "2"],
         ["rack_power", "hba_fault", "--start-collector"],
         ["rack_power", "--over-wire", "--start-collector"],
@@ -64,3 +65,12 @@ def test_over_the_wire_goes_to_the_collector_of_the_context(tmp_path):
     )
     assert done.exit_code == 1
     assert "there is no contexts file" in done.stderr
+
+
+def test_a_file_that_cannot_be_written_does_not_take_the_figures_along(tmp_path):
+    blocked = tmp_path / "report.html"
+    blocked.symlink_to(tmp_path / "gone" / "report.html")
+    done = CliRunner().invoke(main, ["simulate", "hba_fault", "--hosts", "400", "--report", str(blocked)])
+    assert done.exit_code == 1
+    assert "hba_fault" in done.stdout
+    assert "cannot write" in done.stderr
