@@ -224,7 +224,8 @@ class FleetDiagnosis:
         """Tell the incidents of one agent that a shared cause took in or let go."""
         told: list[IncidentChange] = []
         for incident in self.units.incidents_of(agent_id):
-            if self._shared_by(incident) != self._merged.get(incident.id, ""):
+            over = incident.state == _RESOLVED and incident.id not in self._merged
+            if not over and self._shared_by(incident) != self._merged.get(incident.id, ""):
                 told += self._overlay_one(incident, "", (), now_ns)
         return told
 
