@@ -1,16 +1,22 @@
 """`make bench-diagnosis`: measure diagnosis against known truth, print a table, write build/bench-diagnosis.json.
 
-Arguments name the modules to run; without any, all run. `SEEDS` says how many seeds a scenario.
+Arguments name the modules to run; without any, all run, and docs/diagnosis-report.md is written too (with arguments
+when `REPORT` is set). `SEEDS` says how many seeds a scenario, `JOBS` how many processes. Results of single seeds are kept
+under build/bench-diagnosis, so that a run with the same sources goes on where another one stopped.
 """
 
 import importlib
 import json
+import os
 import pkgutil
 import sys
 from pathlib import Path
 
 import bench_diagnosis
 from bench.skipped import Skipped
+from bench_diagnosis import scenarios
+from bench_diagnosis.kept import sources_hash
+from bench_diagnosis.report import REPORT, write_report
 from bench_diagnosis.targets import TARGETS
 
 OUTPUT = Path("build/bench-diagnosis.json")
@@ -31,6 +37,9 @@ def main(names: list[str]) -> int:
         OUTPUT.parent.mkdir(exist_ok=True)
         OUTPUT.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n")
     _print(figures)
+    if scenarios.LATEST and (not names or os.environ.get("REPORT")):
+        write_report(figures, scenarios.LATEST, sources_hash())
+        sys.stderr.write(f"bench-diagnosis: wrote {REPORT}\n")
     return 0
 
 

@@ -19,6 +19,8 @@ from fsmend_collector.simulate.shuffle import incident_set, let_settle, shuffle
 FIRST_SEED = 9_000_000  # no seed from here on was ever looked at while tuning
 _UNIT = {"device", "filesystem"}
 _SHUFFLED_A_SEED = 9
+LATEST: list[dict[str, Any]] = []
+"""Results of the latest measurement, for the report."""
 
 
 def run_seed(seed: int) -> dict[str, Any]:
@@ -58,4 +60,6 @@ def measure() -> dict[str, float]:
     seeds = int(os.environ.get("SEEDS", "10"))
     if not seeds:
         raise Skipped("SEEDS is 0")
-    return figures_of(list(results("scenarios", run_seed, range(FIRST_SEED, FIRST_SEED + seeds))))
+    rows = list(results("scenarios", run_seed, range(FIRST_SEED, FIRST_SEED + seeds)))
+    LATEST[:] = rows
+    return figures_of(rows)
