@@ -137,5 +137,8 @@ def _position(
     order: command_pb2.ScrubXfs, result: command_pb2.CommandResult, progress: command_pb2.Progress
 ) -> command_pb2.XfsScrubPosition | None:
     """Return where a check of a whole XFS is to go on, likewise."""
-    known = ((result, "stopped_at"), (progress, "xfs_position"), (order, "resume"))
-    return next((getattr(one, name) for one, name in known if one.HasField(name)), None)
+    if result.HasField("stopped_at"):
+        return result.stopped_at
+    if progress.HasField("xfs_position"):
+        return progress.xfs_position
+    return order.resume if order.HasField("resume") else None
