@@ -158,6 +158,12 @@ class Fault:
             return event_pb2.SEVERITY_WARNING
         return max(self.code.severity, self.tally.severity, *(CLASSES[name].severity for name in self.latest))
 
+    def plain(self) -> tuple[int, int, bool] | None:
+        """Return what decides code, state and severity while nothing but errors came; None: something else did."""
+        if self._proofs or self.settled[0] or self._scopes or self.running or self.merged_into or self.muted_until_ns:
+            return None
+        return (len(self.latest), self.tally.severity, self.tally.live)
+
     @property
     def stands_still(self) -> bool:
         """Say whether a counter that stands still may close what is still open."""

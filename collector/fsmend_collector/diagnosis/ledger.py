@@ -1,6 +1,7 @@
 """The ledger of faults: finds them, numbers them, and says what changed since it last told."""
 
 from collections.abc import Collection, Iterator
+from itertools import islice
 
 from fsmend_collector.diagnosis.agenda import Agenda
 from fsmend_collector.diagnosis.codes import CLASSES, Family
@@ -12,6 +13,7 @@ from fsmend_collector.diagnosis.timeline import EVIDENCE
 from fsmend_proto.v1 import incident_pb2
 
 _PENDING_KEPT = 1_000
+_GROWTH_TOLD = 100  # a tick: what a storm adds to incidents that are told already can wait, and the store is spared
 _DEVICE_PREFIX = "device_"
 _CONSEQUENCES = frozenset(name for name, row in CLASSES.items() if row.consequence)
 
@@ -21,7 +23,7 @@ _Face = tuple[object, ...]
 class _Told:
     """What was last told of a fault, and what waits to be told."""
 
-    __slots__ = ("face", "occurrences", "pending", "state", "told_ns")
+    __slots__ = ("face", "occurrences", "pending", "plain", "state", "told_ns")
 
     def __init__(self) -> None:
         self.face: _Face = ()
@@ -29,6 +31,7 @@ class _Told:
         self.told_ns = 0
         self.occurrences = 0
         self.pending: list[str] = []
+        self.plain: tuple[int, int, bool] | None = None
 
 
 class Ledger:
@@ -116,17 +119,31 @@ class Ledger:
         """Return the faults of one agent's units."""
         return [self._faults[key] for key in self._by_agent.get(agent_id, ())]
 
-    def pend(self, fault: Fault, event_id: str) -> None:
-        """Keep an event id for the next telling."""
-        pending = self._told[fault.key].pending
-        if len(pending) < _PENDING_KEPT:
-            pending.append(event_id)
+    def grew(self, fault: Fault, event_id: str, now_ns: int) -> list[IncidentChange]:
+        """Keep an event id for the next telling, and tell at once what changed but for the growth."""
+        told = self._told[fault.key]
+        if len(told.pending) < _PENDING_KEPT:
+            told.pending.append(event_id)
+        if not fault.opened_ns:
+            return []
         self._waiting[fault.key] = None
+        if told.plain is not None and told.plain == self._plain(fault) and len(told.pending) < _PENDING_KEPT:
+            return []
+        return self.tell(fault, now_ns)
+
+    def _plain(self, fault: Fault) -> tuple[int, int, bool] | None:
+        """Return what decides how a fault is shown that only grows; None: more than that."""
+        plain = fault.plain()
+        if plain is not None and fault.key.family == Family.INTEGRITY.value:
+            others = self._by_agent[fault.key.agent_id]
+            return None if any(key.family == Family.DEVICE.value for key in others) else plain
+        return plain
 
     def waiting(self) -> list[Fault]:
-        """Return the faults that grew and wait for `tell` with `flush`."""
-        keys = list(self._waiting)
-        self._waiting.clear()
+        """Return faults that grew and wait for `tell` with `flush`, those that wait longest; the others wait on."""
+        keys = list(islice(self._waiting, _GROWTH_TOLD))
+        for key in keys:
+            del self._waiting[key]
         return [self._faults[key] for key in keys]
 
     def beneath(self, fault: Fault) -> Fault | None:
@@ -152,11 +169,13 @@ class Ledger:
         """Return the incident that a fault is now."""
         return incident_of(fault, self.beneath(fault), self.consequences(fault))
 
-    def tell(self, fault: Fault, now_ns: int, what: str = "", *, flush: bool = False) -> list[IncidentChange]:
+    def tell(
+        self, fault: Fault, now_ns: int, what: str = "", *, flush: bool = False, growth: bool = True
+    ) -> list[IncidentChange]:
         """Return the changes of a fault, and of what it explains, that are due to be told.
 
         A change of code, severity, state or count of places is due at once. Mere growth is due once a second, when a
-        thousand event ids wait, or with `flush`; so a storm costs one change a second.
+        thousand event ids wait, or with `flush`, and never without `growth`; see also `grew`.
         """
         if not fault.opened_ns:
             return []
@@ -165,7 +184,7 @@ class Ledger:
         if fault.merged_into and told.state == incident_pb2.INCIDENT_STATE_UNSPECIFIED:
             return []
         face = _face(fault, beneath)
-        due = what or face != told.face or self._growth_due(fault, told, now_ns, flush=flush)
+        due = what or face != told.face or (growth and self._growth_due(fault, told, now_ns, flush=flush))
         if not due:
             return []
         changes = [self._tell(fault, told, face, what or _what(told, fault, face), now_ns)]
@@ -196,6 +215,7 @@ class Ledger:
         pending = tuple(told.pending)
         told.pending.clear()
         told.face, told.state, told.told_ns, told.occurrences = face, fault.state, now_ns, fault.tally.occurrences
+        told.plain = self._plain(fault)
         return IncidentChange(self.view(fault), what, pending)
 
     def _tell_above(self, device: Fault, now_ns: int) -> list[IncidentChange]:

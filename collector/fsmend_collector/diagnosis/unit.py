@@ -75,15 +75,16 @@ class UnitDiagnosis:
         """Count a finding against the fault that it belongs to."""
         key = self._joining.key(evidence, CODES[CLASSES[fault_class].code].family)
         fault = self._ledger.obtain(key)
-        self._watch(evidence.agent_id)
+        if evidence.agent_id not in self._agents:
+            self._watch(evidence.agent_id)
         if not fault.add(evidence, fault_class, now_ns):
             return []
-        self._ledger.pend(fault, evidence.event_id)
         if key.provisional:
             self._unplaced.keep(key, evidence)
         if fault_class == "source_broken":
             self._watch(evidence.agent_id).broken.add(evidence.subject)
-        return self._ledger.tell(fault, now_ns) + self._words.fallen_mute(fault, now_ns)
+        changes = self._ledger.grew(fault, evidence.event_id, now_ns)
+        return changes + self._words.fallen_mute(fault, now_ns) if fault.muted_until_ns else changes
 
     def _place(self, agent_id: str, now_ns: int) -> list[IncidentChange]:
         """Move findings whose unit's identity is known now; an incident that they were already is merged."""
@@ -332,7 +333,7 @@ class UnitDiagnosis:
     def _look(self, fault: Fault, now_ns: int) -> list[IncidentChange]:
         """Do to one fault what time alone does."""
         self._stand_still(fault, now_ns)
-        changes = self._words.fallen_mute(fault, now_ns) + self._ledger.tell(fault, now_ns)
+        changes = self._words.fallen_mute(fault, now_ns) + self._ledger.tell(fault, now_ns, growth=False)
         if fault.forgettable(now_ns):
             self._unplaced.forget(fault.key)
             self._ledger.forget(fault)

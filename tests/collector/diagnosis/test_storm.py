@@ -161,3 +161,21 @@ def test_broken_source_is_an_incident_until_it_starts_again():
     assert feed(diagnosis, [finding("SOURCE_STATE", 1, sick=False, subject="kmsg", severity="INFO")]) == []
     (change,) = feed(diagnosis, [finding("SOURCE_STATE", 2, sick=False, subject="trace", severity="INFO")])
     assert change.what == "resolved"
+
+
+def test_mere_growth_is_told_of_a_hundred_incidents_a_tick_and_of_each_in_its_turn():
+    diagnosis = engine()
+    feed(diagnosis, [finding("DEVICE_GONE", 0, device_id=f"wwid:{n}") for n in range(250)])
+    assert feed(diagnosis, [finding("DEVICE_GONE", 0.5, device_id=f"wwid:{n}") for n in range(250)]) == []
+    told = [[change.incident.unit.device_id for change in diagnosis.tick(START + n * SECOND)] for n in (1, 2, 3, 4)]
+    assert [len(rows) for rows in told] == [100, 100, 50, 0]
+    assert len(set(sum(told, []))) == 250
+
+
+def test_what_changes_an_incident_is_told_at_once_in_mid_storm():
+    diagnosis = engine()
+    feed(diagnosis, [finding("DEVICE_GONE", 0, device_id="wwid:1") for _ in range(3)])
+    (change,) = feed(diagnosis, [finding("DEVICE_ADDED", 1, device_id="wwid:1", severity="INFO")])
+    assert change.what == "resolved"
+    (change,) = feed(diagnosis, [finding("DEVICE_GONE", 2, device_id="wwid:1")])
+    assert change.what == "reopened"
