@@ -73,12 +73,11 @@ def _rebuild_scan(connection: Connection, following: Following) -> int:
 
 
 def _recount(connection: Connection, following: Following, now_ns: int) -> list[IncidentChange]:
-    """Count again what the soft-error rates remember."""
+    """Count again what no incident has as evidence: what the soft-error rates remember, and what waited to be told."""
     config = following.config
-    kinds = [kind for kind, name in CLASS_OF_KIND.items() if name in config.rules]
     seconds = max([config.lateness_seconds, *(rule.long_seconds for rule in config.rules.values())])
     since_ns = now_ns - seconds * SECOND_NS
-    rows = uncounted_events(connection, kinds, since_ns, following.cursor, MAX_EVENTS_REMEMBERED)
+    rows = uncounted_events(connection, CLASS_OF_KIND, since_ns, following.cursor, MAX_EVENTS_REMEMBERED)
     return following.observe(connection, [Learnt(row.id, "event", row) for row in rows])
 
 
