@@ -1,5 +1,6 @@
 """Hosts in virtual machines, enrolled with a collector outside of them like any other host."""
 
+import os
 import time
 from contextlib import suppress
 
@@ -13,6 +14,7 @@ from fsmend_collector.query.errors import QueryError
 from fsmend_proto.v1 import command_pb2, query_pb2
 from stage.processes import BIN, Stage, toml
 
+PATIENCE = float(os.environ.get("FSMEND_VM_PATIENCE", "5"))
 OUTSIDE = "10.0.2.2"  # this machine's loopback address, as QEMU's user networking shows it
 STATE = "/run/mnt/state"
 AGENT = "/run/mnt/state/agent"
@@ -179,7 +181,13 @@ class Host:
 
 
 def wait_for(condition, seconds, explain=lambda: ""):
-    """Return the first true answer of `condition`; fail with what `explain` says."""
+    """Return the first true answer of `condition`; fail with what `explain` says.
+
+    Args:
+        seconds: what it may take where nothing else runs; PATIENCE times as long is waited, for an emulated machine
+            gets only what others leave.
+    """
+    seconds *= PATIENCE
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
         assert time.monotonic() < deadline, f"not within {seconds} s\n{explain()}"

@@ -111,7 +111,7 @@ class Machine:
         self._received = b""
         self._socket = socket.socket(socket.AF_UNIX)
         self._until(lambda: self._connect(path), "QEMU does not open its socket")
-        assert self.run("true", timeout=40).status == 0
+        assert self.run("true", timeout=BOOT_SECONDS).status == 0
         return self
 
     def _connect(self, path):

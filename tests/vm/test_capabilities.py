@@ -8,7 +8,7 @@ from vm.fleet import wait_for
 
 from stage.processes import BIN
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
 NAMES = {"xfs.scrub", "xfs.repair", "xfs.rmapbt", "xfs.parent", "xfs.health_monitor", "xfs.healer"}
 
 

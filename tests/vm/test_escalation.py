@@ -11,7 +11,7 @@ from fsmend_agent.kernel.xfs_health import ScrubType
 from fsmend_proto.v1 import command_pb2 as pb
 
 FILES = 1500  # so that its phases last
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture

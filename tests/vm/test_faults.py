@@ -11,7 +11,7 @@ from vm.healing import SECONDS, corruption, meet, resolved, seconds_to_heal, sto
 from fsmend_agent.kernel.xfs_health import ScrubType
 from fsmend_proto.v1 import command_pb2, event_pb2
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
 ROUNDS = int(os.environ.get("FSMEND_VM_TIMED_ROUNDS", "5"))
 REPEATED = {
     "free space by size (cntbt), checksum",

@@ -3,7 +3,7 @@
 import pytest
 from vm.machine import MIB, Machine
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
 
 
 def test_a_machine_runs_commands_and_keeps_its_disks_through_a_power_cut(tmp_path):

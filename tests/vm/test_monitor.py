@@ -19,7 +19,7 @@ from fsmend_proto.v1 import event_pb2
 KERNEL, TOOLS = os.environ.get("FSMEND_VM_KERNEL_7", ""), os.environ.get("FSMEND_VM_XFSPROGS_7", "")
 pytestmark = [
     pytest.mark.vm,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(3600),
     pytest.mark.skipif(not (KERNEL and TOOLS), reason="FSMEND_VM_KERNEL_7 and FSMEND_VM_XFSPROGS_7 are not given"),
 ]
 EVERYTHING = "-m rmapbt=1,reflink=1 -i exchange=1 -n parent=1"

@@ -8,7 +8,7 @@ from vm.healing import SECONDS, corruption, resolved, see_scheduled_check, story
 from fsmend_agent.kernel.xfs_health import ScrubType
 from fsmend_proto.v1 import command_pb2 as pb
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
 QUOTAS = "uquota,gquota,pquota"
 OWNED = "chown 1000:1000 d1/f1; xfs_io -c 'chproj 1000' d1/f1"
 MISCOUNTED = "write -d diskdq.bcount 5000"

@@ -6,7 +6,7 @@ from vm.fleet import wait_for
 
 from fsmend_proto.v1 import command_pb2 as pb
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture

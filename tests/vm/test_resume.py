@@ -6,7 +6,7 @@ from vm.fleet import ended, wait_for
 
 from fsmend_proto.v1 import command_pb2 as pb
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(3600)]
 FILES = 1500
 INODES = pb.XFS_SCRUB_STAGE_INODES
 
