@@ -35,7 +35,9 @@ TARGETS = {
             "ingest_sqlite_events_per_second", "durable ingest, mTLS, 64 agents, batches of 500", 80_000, at_least=True
         ),
         Target("restart_seconds", "diagnosis goes on after a restart: 20,000 hosts, 200,000 stored errors, CPU", 10),
-        Target("restart_decoding_seconds", "the first start on a store of an older version: 20,000 inventories, CPU", 10),
+        Target(
+            "restart_decoding_seconds", "the first start on a store of an older version: 20,000 inventories, CPU", 10
+        ),
         Target("ingest_sqlite_ratio", "the same against a bare SQLite insert of the same rows", 0.7, at_least=True),
     )
 }
