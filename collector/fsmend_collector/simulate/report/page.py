@@ -16,6 +16,8 @@ from fsmend_collector.simulate.report.totals import Totals, duration, percent
 from fsmend_collector.simulate.sweep import Point
 
 FORMAT_VERSION = 1
+_LEAST_TIMES = 3
+"""Fewer have no distribution."""
 _HEADINGS = (
     ("Scenario", ""), ("What happens", ""), ("Runs", "n"), ("Precision", "n"), ("Recall", "n"), ("Exact cause", "n"),
     ("Told after", "n"), ("", ""),
@@ -139,7 +141,7 @@ def _summary_row(name: str, runs: list[Result]) -> str:
 def _pictures(report: Report, totals: Totals) -> str:
     """Draw what spans scenarios."""
     cards = []
-    if totals.seconds:
+    if len(totals.seconds) >= _LEAST_TIMES:
         named = [(one, run.scenario) for run in report.results for one in run.score["detect_seconds"]]
         cards.append(_figure(detection_curve(named, "Time to detect"), "Time to detect, each dot one true cause."))
     several = len(_by_scenario(report.results)) > 1

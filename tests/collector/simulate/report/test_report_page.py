@@ -72,7 +72,7 @@ def test_a_name_cannot_become_markup():
 
 
 def test_every_picture_says_what_it_shows():
-    reader = Reader(made(curves={"rack_power": POINTS}))
+    reader = Reader(made(*(result(seed=seed) for seed in range(3)), curves={"rack_power": POINTS}))
     pictures = reader.names.count("svg")
     assert pictures == 4  # two floors, recall against k, time to detect
     assert len([row for row in reader.attributes if row[:2] == ("svg", "aria-label") and row[2]]) == pictures
@@ -110,3 +110,8 @@ def test_over_the_wire_the_page_says_how_the_fleet_got_there():
     text = made(result(way="wire", figures=figures))
     assert "120 agents: 120 enrolled at 48/s, connected in 2.5 s; speed 1" in text
     assert "to a real collector" in text
+
+
+def test_one_time_alone_is_no_distribution():
+    assert "Time to detect" not in made()
+    assert "Time to detect" in made(*(result(seed=seed) for seed in range(3)))
