@@ -11,9 +11,8 @@ _MISSES_SHOWN = 40
 
 WHY: dict[str, str] = {
     "detect_seconds_p99": (
-        "The slowest are causes that take weeks. The time of the k-th device is taken where chance alone could no "
-        "longer bring as many and no other group explains them better; the scan asks for seven nats more before it "
-        "speaks, and waits for the next device, which may come a day later."
+        "The slowest are causes that take weeks: where the scan needs one device more than the definition of the k-th "
+        "asks for, the next one may come a day later."
     ),
     "rack_alarms_folded_into": (
         "The alarms lie in 30 separate bursts, so 30 is the least that is possible without joining bursts of different "
