@@ -27,6 +27,7 @@ from fsmend_proto.v1 import incident_pb2, why_pb2
 MOST_BYTES = 1 << 30
 _TELL_SECONDS = 0.5
 _RATES_DAYS = 34
+_APART_NS = 30 * SECOND_NS
 _LOOK_NS = 600 * SECOND_NS
 _ROWS_A_READ = 1_000
 
@@ -80,7 +81,7 @@ class Again:
         self._replay(newest)
         with self._reading() as connection:
             self._advance(connection, self.until_ns)
-            self._take(self.following.tick(connection, self.until_ns))
+            self._settle(connection, self.until_ns)
             self._say("comparing", self.until_ns)
             self._compare(connection, missing)
 
@@ -107,21 +108,31 @@ class Again:
         """Let time pass: what happened meanwhile, and the ticks."""
         while self._waiting and self._waiting[-1].at_ns <= to_ns:
             moment = self._waiting.pop()
-            self._tick(connection, moment.at_ns)
+            self._pass(connection, moment.at_ns)
+            self._settle(connection, moment.at_ns)  # a word is about what is told by then
             self._take(moment.act(self.following.engine, moment.at_ns))
-        self._tick(connection, to_ns)
+        self._pass(connection, to_ns)
 
-    def _tick(self, connection: Connection, to_ns: int) -> None:
-        """Tick as the collector does: twice right after something happened, then now and then."""
-        step_ns = SECOND_NS
-        calm = 0
-        while to_ns - self._ticked_ns >= step_ns:
-            self._ticked_ns += step_ns
-            self._take(self.following.tick(connection, self._ticked_ns))
-            calm += 1
-            if calm >= 3:
-                step_ns = min(_LOOK_NS, max(to_ns - self._ticked_ns, SECOND_NS))
-            self._say("replaying", self._ticked_ns)
+    def _pass(self, connection: Connection, to_ns: int) -> None:
+        """Tick now and then. What diagnosis says in the end does not follow from how often it looks."""
+        if to_ns - self._ticked_ns < _APART_NS:
+            return
+        quiet_ns = self._ticked_ns + _APART_NS
+        self._tick(connection, quiet_ns)
+        if to_ns - quiet_ns >= _APART_NS:
+            self._settle(connection, quiet_ns)
+        while to_ns - self._ticked_ns >= _LOOK_NS:
+            self._tick(connection, self._ticked_ns + _LOOK_NS)
+
+    def _settle(self, connection: Connection, at_ns: int) -> None:
+        """Tick until the group scan has done all that waits."""
+        for _ in range(2):
+            self._tick(connection, at_ns)
+
+    def _tick(self, connection: Connection, at_ns: int) -> None:
+        self._ticked_ns = at_ns
+        self._take(self.following.tick(connection, at_ns))
+        self._say("replaying", at_ns)
 
     def _take(self, changes: list[IncidentChange]) -> None:
         for change in changes:
