@@ -3,6 +3,7 @@
 Counts here are small and tails far out, so that a sum of a few terms is both quick and exact.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from statistics import NormalDist
@@ -77,6 +78,7 @@ def _hypergeometric(count: int, population: int, marked: int, drawn: int) -> flo
     return math.exp(ways - _log_choose(population, drawn))
 
 
+@functools.lru_cache(maxsize=1_024)
 def poisson_interval(count: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return the exact interval of a Poisson mean (Garwood), by bisection on the tail.
 
