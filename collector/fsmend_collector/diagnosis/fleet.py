@@ -223,9 +223,12 @@ class FleetDiagnosis:
     def _overlay_agent(self, agent_id: str, now_ns: int) -> list[IncidentChange]:
         """Tell the incidents of one agent that a shared cause took in or let go."""
         told: list[IncidentChange] = []
-        for incident in self.units.incidents_of(agent_id):
-            over = incident.state == _RESOLVED and incident.id not in self._merged
-            if not over and self._shared_by(incident) != self._merged.get(incident.id, ""):
+
+        def otherwise(incident_id: str, names: list[str]) -> bool:
+            return self._explainer(agent_id, names) != self._merged.get(incident_id, "")
+
+        for incident in self.units.incidents_of(agent_id, otherwise):
+            if incident.state != _RESOLVED or incident.id in self._merged:  # else it is over, and was told so
                 told += self._overlay_one(incident, "", (), now_ns)
         return told
 
@@ -279,8 +282,12 @@ class FleetDiagnosis:
         units = [*own, *(one.device_id for one in incident.members), *(one.filesystem_uuid for one in incident.members)]
         if incident.code == "AGENT_SILENT":
             units = [unit.agent_id]
-        for name in filter(None, units):
-            shared = self._shared.get(self.scan.member_of(unit.agent_id, name))
+        return self._explainer(unit.agent_id, filter(None, units))
+
+    def _explainer(self, agent_id: str, names: Iterable[str]) -> str:
+        """Return the open shared cause that explains the first of an agent's units that one does; empty: none."""
+        for name in names:
+            shared = self._shared.get(self.scan.member_of(agent_id, name))
             if shared is not None and shared.active:
                 return shared.verdict.incident_id
         return ""

@@ -99,6 +99,21 @@ def _unit(fault: Fault) -> incident_pb2.Unit:
     return unit
 
 
+def names_of(fault: Fault, beneath: Fault | None, consequences: list[Fault]) -> list[str]:
+    """List the units that the incident of a fault names, its own first: those that a shared cause may explain."""
+    if fault.key.family == Family.SILENCE.value:
+        return [fault.key.agent_id]
+    tally, value = fault.tally, fault.key.value
+    integrity = fault.key.family == Family.INTEGRITY.value
+    device = _worst_device(fault) if integrity else "" if fault.key.provisional else value
+    filesystem = min(tally.filesystems, default="") if not integrity else "" if fault.key.provisional else value
+    own = [device, filesystem, beneath.key.value if beneath is not None else value]
+    faults = (fault, *consequences)
+    devices = {name for one in faults for name in one.tally.devices}
+    filesystems = {name for one in faults for name in one.tally.filesystems}
+    return [name for name in (*own, *sorted(devices), *sorted(filesystems)) if name]
+
+
 def _worst_device(fault: Fault) -> str:
     """Return the device with the most errors of its own; the smallest id among equals."""
     devices = fault.tally.devices

@@ -7,7 +7,7 @@ from fsmend_collector.diagnosis.agenda import Agenda
 from fsmend_collector.diagnosis.codes import CLASSES, Family
 from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
 from fsmend_collector.diagnosis.fault import Fault
-from fsmend_collector.diagnosis.incident import IncidentChange, incident_of
+from fsmend_collector.diagnosis.incident import IncidentChange, incident_of, names_of
 from fsmend_collector.diagnosis.joining import FaultKey, Joining
 from fsmend_collector.diagnosis.timeline import EVIDENCE
 from fsmend_proto.v1 import incident_pb2
@@ -168,6 +168,10 @@ class Ledger:
     def view(self, fault: Fault) -> incident_pb2.Incident:
         """Return the incident that a fault is now."""
         return incident_of(fault, self.beneath(fault), self.consequences(fault))
+
+    def names(self, fault: Fault) -> list[str]:
+        """List the units that the incident of a fault names."""
+        return names_of(fault, self.beneath(fault), self.consequences(fault))
 
     def tell(
         self, fault: Fault, now_ns: int, what: str = "", *, flush: bool = False, growth: bool = True

@@ -14,7 +14,7 @@ stored count, and findings that waited for the end of a command are in the store
 inventory gives (counters that stood still, a device replaced) come when they come, and so may a new incident's number.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from fsmend_collector.diagnosis.agenda import next_look_ns
@@ -383,7 +383,13 @@ class UnitDiagnosis:
         shown = [self._ledger.view(fault) for fault in self._ledger if fault.opened_ns and not fault.merged_into]
         return sorted(shown, key=lambda incident: incident.id)
 
-    def incidents_of(self, agent_id: str) -> list[incident_pb2.Incident]:
-        """Return the incidents of one agent's units that were told, merged ones excepted, ordered by id."""
+    def incidents_of(self, agent_id: str, wanted: Callable[[str, list[str]], bool]) -> list[incident_pb2.Incident]:
+        """Return incidents of one agent's units that were told, merged ones excepted, ordered by id.
+
+        Args:
+            agent_id: whose.
+            wanted: says by an incident's id and the units that it names whether it is; only those are put together.
+        """
         found = [fault for fault in self._ledger.of_agent(agent_id) if fault.opened_ns and not fault.merged_into]
-        return sorted((self._ledger.view(fault) for fault in found), key=lambda incident: incident.id)
+        chosen = [fault for fault in found if wanted(fault.id, self._ledger.names(fault))]
+        return sorted((self._ledger.view(fault) for fault in chosen), key=lambda incident: incident.id)
