@@ -1,5 +1,6 @@
 """Histories for replays: a store that a collector's diagnosis followed for days, on a clock of the test."""
 
+import json
 import random
 
 from collector.diagnose.rack import DISKS, disk, filesystem, host_name
@@ -55,6 +56,7 @@ class History:
                 whole = record_pb2.Record.FromString(inventory_record(1, name, int(name.split("-")[1]))).inventory
                 self._id += 1
                 row = {"agent_id": name, "name": name, "seen_ns": START, "record_id": self._id}
+                row |= {"kernel_release": whole.host.kernel_release, "labels": json.dumps(dict(whole.host.labels))}
                 blobs = {"host": whole.host.SerializeToString(), "inventory": whole.SerializeToString()}
                 connection.execute(insert(hosts).values(**row, **blobs))
             self._count(connection)

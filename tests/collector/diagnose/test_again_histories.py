@@ -27,7 +27,7 @@ def again(history, since_ns, **options):
     return [one for one in found if one.kind != why_pb2.DIFFERENCE_KIND_SAME], told[-1].summary.same
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [*range(6), 12])
 def test_the_same_again_from_the_beginning_and_from_the_middle(tmp_path, monkeypatch, seed):
     rng, history = random.Random(seed), History(tmp_path, monkeypatch)
     middle_ns = 0
