@@ -40,7 +40,9 @@ def resolved(collector, uuid):
     return incident if incident and incident.state == incident_pb2.INCIDENT_STATE_RESOLVED else None
 
 
-def seconds_to_heal(collector, uuid, incident, view):
+def seconds_to_heal(host, collector, uuid, incident, view):
     """Return the time from the kernel's first notice until the collector has both: resolved, and verified healed."""
     healed_ns = max(incident.resolved_ns, view.updated_ns)
-    return (healed_ns - corruption(collector, uuid)[0].event.clocks.wall_ns) / 1e9
+    noticed_ns = corruption(collector, uuid)[0].event.clocks.wall_ns - host.clock_ahead_ns()
+    assert noticed_ns < healed_ns
+    return (healed_ns - noticed_ns) / 1e9

@@ -74,7 +74,7 @@ def heal(fault, place, collector, xfs):
     assert list(view.last_update.result.after.sick) == []
     xfs.unmount()
     assert xfs.problems() == ""
-    return len(items), seconds_to_heal(collector, uuid, incident, view)
+    return len(items), seconds_to_heal(place, collector, uuid, incident, view)
 
 
 @pytest.mark.parametrize(
