@@ -46,6 +46,7 @@ class Outcome:
     Attributes:
         shared: shared causes that are told at the end.
         units: incidents of single units that are open at the end and in no shared cause.
+        ended: incidents of single units that were resolved since.
         withdrawn: shared causes that were told and taken back, with nothing in their place.
         first_told: shared causes as they were each time when they were told or changed.
         seconds: processor time.
@@ -55,6 +56,7 @@ class Outcome:
     world: World
     shared: list[Reported]
     units: list[Reported]
+    ended: list[Reported]
     withdrawn: list[Reported]
     first_told: list[Reported]
     merged: dict[str, str]
@@ -203,8 +205,13 @@ class Runner:
             for first, one in self.told.values()
             if one.HasField("statistics") and one.resolution.startswith("withdrawn") and not one.merged_into
         ]
+        ended = [
+            _unit_reported(one, first)
+            for first, one in self.told.values()
+            if one.state == incident_pb2.INCIDENT_STATE_RESOLVED and not one.HasField("statistics")
+        ]
         return Outcome(
-            self.world, shared, units, withdrawn, self.first_told, merged, seconds, len(self.fed), self.ledger
+            self.world, shared, units, ended, withdrawn, self.first_told, merged, seconds, len(self.fed), self.ledger
         )
 
 

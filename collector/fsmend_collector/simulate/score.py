@@ -81,7 +81,7 @@ def score(outcome: Outcome, family: str, resolved: Sequence[Resolution | None] =
         resolved: for each cause, when it can be told; without it no times are taken, and all causes are asked for.
     """
     world = outcome.world
-    result = compare(world, family, outcome.shared, outcome.units, resolved)
+    result = compare(world, family, outcome.shared, [*outcome.units, *outcome.ended], resolved)
     for one in outcome.withdrawn:
         result.told += 1
         result.withdrawn += 1
