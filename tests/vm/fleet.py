@@ -107,6 +107,7 @@ class Host:
         self.machine = Machine(directory, name, [], kernel=kernel)
         self.machine.add_disk(96 * MIB)
         self.disk = self.machine.add_disk(data_bytes)
+        self.image = self.machine.disks[-1]
         self.realtime_disk = self.machine.add_disk(64 * MIB)
 
     def boot(self):

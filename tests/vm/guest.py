@@ -95,11 +95,11 @@ def serve(port):
         line = b""
         while not line.endswith(b"\n"):
             line += port.read(65536)
+        reap()
         try:
             answer = run(json.loads(line))
         except (OSError, subprocess.SubprocessError) as error:
             answer = {"status": 127, "stdout": "", "stderr": f"{type(error).__name__}: {error}"}
-        reap()
         data = json.dumps(answer).encode() + b"\n"
         while data:
             data = data[port.write(data) :]
