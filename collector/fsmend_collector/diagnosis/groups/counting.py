@@ -1,7 +1,9 @@
 """Counting: what is expected of a group, and how many failing units are too many for the budget of false incidents."""
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, field
+from functools import cache
 
 from fsmend_collector.diagnosis.groups.aspects import ASPECTS, DEVICE, FILESYSTEM
 from fsmend_collector.diagnosis.groups.dimensions import dimension
@@ -121,10 +123,13 @@ class Counting:
         key = (round(per_hour, 12), round(expected.shape, 6), self.ways(group) * seconds)
         least = self._least.get(key)
         if least is None:
-            least = self.settings.least_units
-            while self.spent(group, per_hour, expected.shape, seconds, least) > self.settings.budget_per_day:
-                least += 1 if least < 50 else least // 25
-            self._least[key] = least
+            ladder = _ladder(self.settings.least_units)
+
+            def borne(count: int) -> bool:
+                return self.spent(group, per_hour, expected.shape, seconds, count) <= self.settings.budget_per_day
+
+            at = bisect_left(ladder, True, key=borne)
+            least = self._least[key] = ladder[min(at, len(ladder) - 1)]
         return least
 
     def spent(self, group: Group, per_hour: float, shape: float, seconds: float, count: int) -> float:
@@ -138,3 +143,12 @@ class Counting:
         if dimension(group[0]).local:  # one in seven failures on a host comes as a pair (FAST'21)
             chance += self.settings.pairs * gamma_poisson_sf(count - 2, mean, shape + 1)
         return self.ways(group) * per_hour * 24 * chance
+
+
+@cache
+def _ladder(least: int) -> list[int]:
+    """List the thresholds that are tried: one by one up to fifty, then in steps of four per cent."""
+    rungs = [least]
+    while rungs[-1] < _NEVER:
+        rungs.append(rungs[-1] + (1 if rungs[-1] < 50 else rungs[-1] // 25))
+    return rungs
