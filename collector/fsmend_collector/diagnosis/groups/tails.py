@@ -1,6 +1,7 @@
 """Tails of the counting distributions, from `math.lgamma` alone. The tests compare each with scipy.
 
-Counts here are small and tails far out, so that a sum of a few terms is both quick and exact.
+Poisson counts here are small and tails far out, so that a sum of a few terms is both quick and exact. Those of the
+gamma-Poisson are long, so it goes by the incomplete beta function.
 """
 
 import functools
@@ -10,6 +11,9 @@ from statistics import NormalDist
 
 _NEGLIGIBLE = 1e-17
 _EXACT_UP_TO = 100
+_MOST_STEPS = 10_000
+_PRECISE = 1e-15
+_TINY = 1e-300
 
 
 def poisson_sf(count: int, mean: float) -> float:
@@ -35,15 +39,7 @@ def gamma_poisson_sf(count: int, mean: float, shape: float) -> float:
         return 1.0
     if mean <= 0:
         return 0.0
-    more = mean / (shape + mean)
-    none = shape * math.log(shape / (shape + mean))
-
-    def log_term(j: int) -> float:
-        return math.lgamma(j + shape) - math.lgamma(shape) - math.lgamma(j + 1) + none + j * math.log(more)
-
-    if count > mean:
-        return _upward(math.exp(log_term(count)), count, lambda j: (j - 1 + shape) / j * more)
-    return 1.0 - _below(count, log_term)
+    return _incomplete_beta(count, shape, mean / (shape + mean), shape / (shape + mean))
 
 
 def hypergeometric_sf(count: int, population: int, marked: int, drawn: int) -> float:
@@ -125,6 +121,35 @@ def _upward(first: float, count: int, step: Callable[[int], float]) -> float:
         term *= step(j)
         total += term
     return min(total, 1.0)
+
+
+def _incomplete_beta(a: float, b: float, x: float, rest: float) -> float:
+    """Return I_x(a, b), regularised, with rest = 1 - x; few steps where a sum of the tail takes thousands."""
+    log_front = a * math.log(x) + b * math.log(rest) + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    if x * (a + b + 2) < a + 1:
+        return min(math.exp(log_front) * _continued_fraction(a, b, x) / a, 1.0)
+    return max(1.0 - math.exp(log_front) * _continued_fraction(b, a, rest) / b, 0.0)
+
+
+def _continued_fraction(a: float, b: float, x: float) -> float:
+    """Return the continued fraction of the incomplete beta function (DLMF 8.17.22) by Lentz's method."""
+    above, below = 1.0, 1.0 / _not_zero(1.0 - (a + b) * x / (a + 1))
+    product = below
+    for step in range(1, _MOST_STEPS):
+        twice = a + 2 * step
+        even = step * (b - step) * x / ((twice - 1) * twice)
+        odd = -(a + step) * (a + b + step) * x / (twice * (twice + 1))
+        for term in (even, odd):
+            below = 1.0 / _not_zero(1.0 + term * below)
+            above = _not_zero(1.0 + term / above)
+            product *= above * below
+        if abs(above * below - 1.0) < _PRECISE:
+            break
+    return product
+
+
+def _not_zero(value: float) -> float:
+    return value if abs(value) > _TINY else _TINY
 
 
 def _below(count: int, log_term: Callable[[int], float]) -> float:

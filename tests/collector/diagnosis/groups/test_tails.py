@@ -5,7 +5,7 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import special, stats
 
 from fsmend_collector.diagnosis.groups.tails import (
     gamma_poisson_sf,
@@ -29,6 +29,13 @@ def test_poisson_tail_is_scipys(count, mean):
 def test_gamma_poisson_tail_is_scipys(count, mean, shape):
     expected = stats.nbinom.sf(count - 1, shape, shape / (shape + mean))
     assert gamma_poisson_sf(count, mean, shape) == pytest.approx(expected, rel=1e-6, abs=1e-11)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 20_000), st.floats(1e-6, 20_000), st.floats(0.05, 50))
+def test_gamma_poisson_tail_of_large_groups_is_scipys(count, mean, shape):
+    expected = special.betainc(count, shape, mean / (shape + mean))
+    assert gamma_poisson_sf(count, mean, shape) == pytest.approx(expected, rel=1e-6, abs=1e-250)
 
 
 @settings(deadline=None)
