@@ -158,6 +158,8 @@ class Series:
         seen, time_ns = 0, end_ns
         found: list[tuple[int, int]] = []
         for least, seconds in waiting:
+            if least > len(self._recent or ()):
+                break  # so many hosts have not failed up to here
             while seen < least:
                 time_ns = next(latest, -1)
                 seen += 1
