@@ -1,6 +1,7 @@
 """A kernel that scrubs XFS, pretended: what is corrupt, what it can mend, and every call that it took."""
 
 import errno
+import itertools
 import threading
 from dataclasses import dataclass, field, replace
 from uuid import UUID
@@ -100,9 +101,13 @@ class Kernel:
         return chunks, firsts[-1] + 64 if firsts else start
 
     def bulkstat_batch(self, _fd, start, count=1, _path=None, *, flags=0):
-        loadable = sorted(one for one in self.generations if one >= start)[:count]
-        mode = 0o100644
-        return [InodeHealth(one, self.generations[one], 0, 0, mode) for one in loadable], (loadable or [start])[-1] + 1
+        """As Linux 6.18: a call ends before an inode that does not load, and one that begins there is refused."""
+        used = sorted(one for one in {*self.generations, *self.unloadable} if one >= start)[:count]
+        loadable = list(itertools.takewhile(lambda one: one not in self.unloadable, used))
+        if used and not loadable:
+            raise OSError(errno.EUCLEAN, "bulkstat")
+        following = (loadable or [start])[-1] + 1
+        return [InodeHealth(one, self.generations[one], 0, 0, 0o100644) for one in loadable], following
 
     def install(self, monkeypatch):
         """Put it in the place of the real one."""

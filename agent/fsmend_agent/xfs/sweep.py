@@ -9,7 +9,6 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from threading import Event as Flag
 from typing import NamedTuple
 
@@ -137,7 +136,8 @@ class Sweep:
         """Check once more what could not be checked, while others changed it."""
         unsure = [one.item for one in self.found if not one.corrupt and one not in self._unlisted]
         if unsure:
-            again = {one.item: one for one in self._check(unsure)}
+            # By what was asked: a check may learn an inode's generation, and its item is another one then.
+            again = dict(zip(unsure, self._check(unsure), strict=True))
             self.found = [again.get(one.item, one) for one in self.found]
             self.corrupt += sum(one.corrupt for one in again.values())
             self.found = [one for one in self.found if not one.proven and not one.absent]
@@ -191,15 +191,22 @@ class Sweep:
         return chunks
 
     def _known(self, chunks: list[xfs.InodeChunk]) -> dict[int, xfs.InodeHealth]:
-        """Return generation and mode of the chunks' inodes that load."""
+        """Return generation and mode of the chunks' inodes that load.
+
+        The kernel ends a call before an inode that does not load, and refuses one that begins there (Linux 6.18).
+        """
         known: dict[int, xfs.InodeHealth] = {}
+        listed = [inode for chunk in chunks for inode in chunk.inodes]
         position, end = chunks[0].first, chunks[-1].first + CHUNK_INODES
-        with suppress(OSError):
-            while position < end:
+        while position < end and not self._cancelled.is_set():
+            try:
                 inodes, position = xfs.bulkstat_batch(self._fd, position, CHUNKS * CHUNK_INODES)
-                known |= {one.inode: one for one in inodes}
-                if not inodes:
-                    break
+            except OSError:
+                position = next((one for one in listed if one > position), end)
+                continue
+            known |= {one.inode: one for one in inodes}
+            if not inodes:
+                break
         return known
 
     def _inode(self, inode: int, known: xfs.InodeHealth | None) -> Step:

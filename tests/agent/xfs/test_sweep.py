@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsmend_agent.errors import ActionFailed
+from fsmend_agent.kernel.xfs import InodeHealth
 from fsmend_agent.kernel.xfs_health import ScrubType
 from fsmend_agent.xfs.sweep import FOUND_LIMIT, Sweep
 from fsmend_proto.v1 import command_pb2 as pb
@@ -80,6 +81,23 @@ def test_an_inode_that_does_not_load_is_checked_all_the_same(kernel):
     kernel.corrupt = {broken}
     done, _ = sweep(kernel)
     assert [(one.item.inode, one.corrupt) for one in done.found] == [(140, True)]
+
+
+def test_the_inodes_behind_one_that_does_not_load_are_checked_as_thoroughly(kernel):
+    kernel.unloadable = {140, 141, 199}
+    _, calls = sweep(kernel)
+    for inode in INODES:
+        assert Item(ScrubType.XATTR, inode=inode) in calls
+    assert Item(ScrubType.XATTR, inode=140) not in calls
+
+
+def test_an_inode_whose_generation_is_learnt_late_and_that_was_busy_once_is_no_finding(kernel, monkeypatch):
+    kernel.unloadable = {140}
+    answers = iter([None, InodeHealth(140, 4, 0, 0, 0o100644)])
+    monkeypatch.setattr("fsmend_agent.xfs.targeted.inode_health", lambda _fd, _inode: next(answers))
+    kernel.once = {Item(ScrubType.INODE, inode=140): errno.EBUSY}
+    done, _ = sweep(kernel)
+    assert (done.found, done.corrupt) == ([], 0)
 
 
 def test_a_group_whose_inodes_cannot_be_listed_is_named_and_the_next_one_checked(kernel):
