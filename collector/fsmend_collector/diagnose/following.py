@@ -158,6 +158,7 @@ class Following:
             try:
                 changes += self._observe_one(connection, one, origin)
             except DBAPIError:
+                self.pending.add(changes)  # the engine takes an event once: told again, it says nothing
                 raise
             except Exception as error:  # supervisor: it is isolated and shown  # noqa: BLE001
                 self.isolation.note(f"{one.kind} {one.id}", error, time.time_ns())

@@ -2,7 +2,9 @@
 
 from collector.diagnose.rack import corrupt, inventory, lost_disk
 from collector.rig import batch, eventually
+from sqlalchemy.exc import OperationalError
 
+from fsmend_collector.diagnose.following import Following
 from fsmend_collector.diagnosis import FleetDiagnosis
 from fsmend_collector.server.health_checks import assess
 from fsmend_collector.store.health_reads import SourceStates, read_health_facts
@@ -38,6 +40,29 @@ async def test_a_record_that_breaks_diagnosis_is_put_aside_and_shown_and_the_nex
     (check,) = [one for one in assess(facts, at.at).checks if one.code == "DIAGNOSIS_FAULT"]
     assert check.count == 2
     assert check.details[0].startswith("event 2: IndexError")
+
+
+async def test_what_was_concluded_before_the_store_failed_is_told_all_the_same(rig, monkeypatch):
+    take, failed = Following._observe_one, []
+
+    def fails_once(self, connection, one, origin):
+        if one.id == 3 and not failed:
+            failed.append(one.id)
+            raise OperationalError("SELECT", {}, Exception("disk I/O error"))
+        return take(self, connection, one, origin)
+
+    monkeypatch.setattr(Following, "_observe_one", fails_once)
+    agent = await rig.agent("h-0-00")
+    stream = await agent.connect()
+    records = [inventory(1, "h-0-00", 0), lost_disk(2, "h-0-00", 1), corrupt(3, "h-0-00", 2)]
+    await stream.send(batch(agent.epoch, 1, *records))
+    await stream.acked(3)
+
+    async def both():
+        return len(await rig.rows("SELECT id FROM incidents")) == 2
+
+    await eventually(both)
+    assert failed == [3]
 
 
 async def test_the_incidents_of_a_revoked_agent_close_and_it_leaves_the_population(rig):
