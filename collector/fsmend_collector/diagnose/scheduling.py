@@ -20,6 +20,8 @@ from fsmend_proto.v1 import command_pb2, inventory_pb2, record_pb2
 log = logging.getLogger(__name__)
 
 _ACTION = "action."
+# What was left is not there any more: the next check begins anew, or it would be refused for ever.
+_CANNOT_GO_ON = frozenset({command_pb2.REFUSAL_CODE_TARGET_CHANGED, command_pb2.REFUSAL_CODE_MALFORMED})
 
 
 class Background:
@@ -111,6 +113,8 @@ def _progress(connection: Connection, row: Any) -> command_pb2.Progress:
 def _past(row: Any, progress: command_pb2.Progress) -> PastScrub:
     last = command_pb2.CommandUpdate.FromString(row.last_update or b"")
     command = command_pb2.Command.FromString(row.command)
+    if last.refusal in _CANNOT_GO_ON:
+        command, progress = command_pb2.Command(), command_pb2.Progress()
     return PastScrub(
         command_id=row.id,
         key=(row.agent_id, row.filesystem_uuid),

@@ -104,3 +104,31 @@ async def test_a_check_that_was_cut_short_is_ordered_again_from_where_it_was(rig
     again = await stream.until("command")
     assert again.id != first.id
     assert again.scrub_xfs.resume == WHERE
+
+
+async def test_what_was_left_and_is_gone_is_not_asked_for_again(rig):
+    agent, stream = await connected(rig)
+    await background(rig).look()
+    first = await stream.until("command")
+    cut = command_pb2.CommandUpdate(
+        state=command_pb2.COMMAND_STATE_CANCELLED, result=command_pb2.CommandResult(stopped_at=WHERE)
+    )
+    await report(agent, stream, 2, first.id, cut)
+    await background(rig, interval_days=1e-6).look()
+    second = await stream.until("command")
+    assert second.scrub_xfs.resume == WHERE
+    gone = command_pb2.CommandUpdate(
+        state=command_pb2.COMMAND_STATE_REFUSED, refusal=command_pb2.REFUSAL_CODE_TARGET_CHANGED
+    )
+    await report(agent, stream, 3, second.id, gone)
+    await background(rig, interval_days=1e-6).look()
+    third = await stream.until("command")
+    assert not third.scrub_xfs.HasField("resume")
+
+
+async def report(agent, stream, number, command_id, update):
+    update.command_id = command_id
+    record = record_pb2.Record(sequence=number, command_update=update)
+    await stream.send(batch(agent.epoch, number, record.SerializeToString()))
+    await stream.acked(number)
+    await asyncio.sleep(0.1)
