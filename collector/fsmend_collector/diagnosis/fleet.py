@@ -131,6 +131,7 @@ class FleetDiagnosis:
             return self._overlay(self.units.mute(incident_id, until_ns, now_ns, by), now_ns)
         what = "muted" if until_ns > now_ns else "unmuted"
         shared.muted_until_ns = until_ns if until_ns > now_ns else 0
+        shared.muted_marks = len(shared.verdict.marks)
         shared.timeline.add(now_ns, what, f"by {by}")
         return [self._told(shared, what, now_ns)]
 
@@ -184,7 +185,7 @@ class FleetDiagnosis:
                 return []
         if shared is None:
             shared = self._shared[verdict.incident_id] = SharedIncident(verdict, now_ns, now_ns)
-        if shared.muted_until_ns and len(verdict.marks) > len(shared.verdict.marks) * self._config.mute_growth:
+        if shared.muted_until_ns and len(verdict.marks) > shared.muted_marks * self._config.mute_growth:
             shared.muted_until_ns = 0
             shared.timeline.add(now_ns, "unmuted", "the mute fell, because it got worse")
         was, shared.verdict = shared.state, verdict

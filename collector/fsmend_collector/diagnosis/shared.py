@@ -24,6 +24,7 @@ class SharedIncident:
         unresolved: ids of members' incidents that are not resolved.
         resolved_ns: when the last of them was, 0: open.
         proof: what a stored one was closed with.
+        muted_marks: how many marks it had when it was muted; after a restart, when it was last stored.
     """
 
     verdict: Verdict
@@ -33,6 +34,7 @@ class SharedIncident:
     members: set[str] = field(default_factory=set)
     resolved_ns: int = 0
     muted_until_ns: int = 0
+    muted_marks: int = 0
     merged_into: str = ""
     withdrawn: bool = False
     proof: str = ""
@@ -44,7 +46,7 @@ class SharedIncident:
         one = cls(verdict, stored.opened_ns, stored.updated_ns)
         one.resolved_ns, one.merged_into, one.proof = stored.resolved_ns, stored.merged_into, stored.resolution
         one.withdrawn = stored.state == incident_pb2.INCIDENT_STATE_RESOLVED and not stored.resolved_ns
-        one.muted_until_ns = stored.muted_until_ns
+        one.muted_until_ns, one.muted_marks = stored.muted_until_ns, stored.occurrences
         one.timeline.restore(list(stored.timeline))
         return one
 

@@ -105,6 +105,18 @@ def test_a_mute_of_a_shared_cause_falls_when_twice_as_many_units_fail():
     assert "the mute fell, because it got worse" in [entry.text for entry in changes[shared.id].timeline]
 
 
+def test_a_mute_of_a_shared_cause_falls_also_when_it_gets_worse_little_by_little():
+    diagnosis, _ = diagnosed([error(20 + n, 0, "lost", n) for n in range(4)])
+    (shared,) = diagnosis.incidents()
+    diagnosis.mute(shared.id, LATER * 2, LATER, ADA)
+    for n in range(5):
+        diagnosis.learn_view(HOSTS[24 + n])
+        diagnosis.observe(error(24 + n, 0, "lost", 10 + n), LATER)
+        for second in range(2):
+            diagnosis.tick(LATER + (60 + 10 * n + second) * SECOND)
+        assert (diagnosis.incidents()[0].muted_until_ns == 0) == (n == 4)
+
+
 @pytest.mark.parametrize("word", ["mute", "resolve"])
 def test_a_word_on_an_unknown_incident_is_refused(word):
     diagnosis, _ = one_broken_disk()
