@@ -36,6 +36,7 @@ def rewind(connection: Connection, following: Following, since_ns: int, now_ns: 
     following.census.load(connection, queries.last_record_id(connection))
     following.cursor = _cursor_before(connection, since_ns)
     engine.restore(incidents_as_of(connection, since_ns), since_ns)
+    following.take_changes(connection, since_ns)
     rates_from_text(stored_rates(connection), engine.scan.rates)
     for view in stored_views(connection):
         engine.learn_view(view)

@@ -7,9 +7,10 @@ from collector.diagnose.history import SECOND, START, History, event
 from collector.diagnose.rack import disk
 
 from fsmend_collector.diagnose.again import Again, ReplayFailed
+from fsmend_collector.diagnose.changing import MAINTENANCE, Declared, declare_maintenance
 from fsmend_collector.diagnose.following import Following
 from fsmend_collector.diagnosis import DiagnosisConfig
-from fsmend_collector.diagnosis.groups import ScanSettings
+from fsmend_collector.diagnosis.groups import Change, ScanSettings
 from fsmend_collector.store.engine import make_engine
 from fsmend_proto.v1 import event_pb2, why_pb2
 
@@ -69,3 +70,17 @@ def test_nothing_is_written(tmp_path, monkeypatch):
     assert again(history, START) == ([], 1)
     assert content() == before
     assert history.now_ns == START + 10 * SECOND
+
+
+def test_maintenance_is_known_again(tmp_path, monkeypatch):
+    history = History(tmp_path, monkeypatch)
+    change = Change("new switches", ("rack", "r1"), START, START + 3_600 * SECOND)
+    with history.engine.begin() as connection:
+        declare_maintenance(connection, Declared("maintenance-1", MAINTENANCE, change, "operator:ada"), START)
+    history.wait(10)
+    for place in range(6):
+        name = f"h-1-{place:02}"
+        history.report(name, event(event_pb2.EVENT_KIND_DEVICE_GONE, 4, history.now_ns, device=disk(name, 0)))
+    history.wait(600)
+    assert history.following.engine.scan.swallowed == 6
+    assert again(history, START) == ([], 6)
