@@ -110,9 +110,10 @@ def end_maintenance(connection: Connection, change_id: str, by: str, now_ns: int
 
 
 def stored_changes(connection: Connection, since_ns: int) -> list[Declared]:
-    """Return the changes whose effects may show at or after a time, oldest first."""
-    chosen = select(changes).where(changes.c.until_ns >= since_ns).order_by(changes.c.from_ns, changes.c.id)
-    return [_declared(row) for row in connection.execute(chosen.limit(_LISTED))]
+    """Return the changes whose effects may show at or after a time, oldest first; of too many the newest."""
+    chosen = select(changes).where(changes.c.until_ns >= since_ns)
+    rows = connection.execute(chosen.order_by(changes.c.from_ns.desc(), changes.c.id.desc()).limit(_LISTED))
+    return [_declared(row) for row in rows][::-1]
 
 
 def _declared(row: Any) -> Declared:

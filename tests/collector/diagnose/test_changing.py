@@ -7,7 +7,8 @@ from collector.test_kill import config_file
 
 from fsmend_collector import diagnose as diagnose_package
 from fsmend_collector.cli import main
-from fsmend_collector.diagnose import following
+from fsmend_collector.diagnose import changing, following
+from fsmend_collector.diagnosis.groups import Change
 
 
 async def fleet_of(tmp_path, racks, hosts):
@@ -78,3 +79,16 @@ async def test_what_fails_in_a_maintenance_window_is_no_shared_cause(tmp_path, m
     assert await rig.rows("SELECT id FROM incidents WHERE code='RACK_FAULT'") == []
     await fleet.close()
     await rig.stop()
+
+
+async def test_of_more_changes_than_are_read_the_newest_count(rig, monkeypatch):
+    monkeypatch.setattr(changing, "_LISTED", 2)
+
+    def declare(connection):
+        for number in range(3):
+            one = Change(f"rack {number}", ("rack", f"r{number}"), number, 100)
+            changing.write_change(connection, changing.Declared(f"maintenance-{number}", "maintenance", one), 1)
+
+    await rig.collector.store.write(declare)
+    found = await rig.collector.store.read(changing.stored_changes, 50)
+    assert [one.id for one in found] == ["maintenance-1", "maintenance-2"]
