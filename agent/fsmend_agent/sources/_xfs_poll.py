@@ -27,6 +27,12 @@ INODES_PER_BATCH = 1024
 """Bulkstat reads inodes from disk; four batches a look are some 4,000 inodes, mostly read in sequence."""
 
 MAX_SICK_INODES = 1024
+MAX_UNREAD = 256
+"""So many numbers in a row are stepped over where bulkstat refuses: more is no inode but the inode btree."""
+
+# EFSCORRUPTED and EFSBADCRC (fs/xfs/xfs_platform.h): bulkstat ends before an inode that does not load, and a call that
+# begins at it is refused (measured on 6.18).
+_DOES_NOT_LOAD = frozenset({errno.EUCLEAN, errno.EBADMSG})
 _FILEID_INO64_GEN = 0x81
 _HANDLE = struct.Struct("=QI")
 
@@ -58,6 +64,7 @@ class Poll:
         sick: masks of the places that are not healthy.
         next_group: where the next look goes on.
         next_inode: where the walk over the inodes goes on; None while none is wanted.
+        unread: numbers in a row that the walk stepped over, because nothing loads there.
         walk_again: trouble came during the walk, perhaps behind it.
         lock: held by whoever reads or compares; two sources may.
     """
@@ -65,6 +72,7 @@ class Poll:
     sick: dict[Place, int] = field(default_factory=dict)
     next_group: int = 0
     next_inode: int | None = None
+    unread: int = 0
     walk_again: bool = False
     lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
@@ -129,8 +137,7 @@ class Poll:
     def _look_at_sick_inodes(self, fd: int) -> Iterator[Change]:
         """Look whether the inodes known to be sick are healthy again."""
         for place in [place for place in self.sick if place.domain is HealthDomain.INODE]:
-            inodes, _next = xfs.bulkstat_batch(fd, place.number, 1)
-            for inode in inodes:
+            for inode in (_bulkstat(fd, place.number, 1) or ([], 0))[0]:
                 if inode.inode == place.number:
                     change = self.compare(place, inode.sick, inode.checked)
                     if change is not None:
@@ -141,7 +148,12 @@ class Poll:
         for _ in range(BATCHES_PER_LOOK):
             if self.next_inode is None:
                 return
-            inodes, following = xfs.bulkstat_batch(fd, self.next_inode, INODES_PER_BATCH)
+            batch = _bulkstat(fd, self.next_inode, INODES_PER_BATCH)
+            self.unread = 0 if batch is not None else self.unread + 1
+            if batch is None and self.unread <= MAX_UNREAD:
+                self.next_inode += 1
+                continue
+            inodes, following = batch or ([], 0)
             self.next_inode = following if inodes else None
             for inode in inodes:
                 if inode.sick:
@@ -157,6 +169,16 @@ class Poll:
         if change is not None:
             path = path_of(fd, mount_point, inode.inode, inode.generation)
             yield change._replace(generation=inode.generation, path=path)
+
+
+def _bulkstat(fd: int, start: int, count: int) -> tuple[list[xfs.InodeHealth], int] | None:
+    """Return the next inodes and where to go on; None where an inode does not load."""
+    try:
+        return xfs.bulkstat_batch(fd, start, count)
+    except OSError as error:
+        if error.errno not in _DOES_NOT_LOAD:
+            raise
+        return None
 
 
 def path_of(fd: int, mount_point: bytes, ino: int, generation: int) -> bytes:

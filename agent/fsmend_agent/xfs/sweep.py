@@ -1,7 +1,7 @@
 """Check a whole mounted XFS piece by piece, so that a check that was stopped can go on where it was.
 
 Group by group and type by type, then inode by inode, then what counts over everything. xfs_scrub(8) checks the same
-but begins anew each time. An inode that does not load is left out by bulkstat; the inode btree (INUMBERS) names it.
+but begins anew each time. An inode that does not load is no bulkstat's; the inode btree (INUMBERS) names it.
 """
 
 import errno

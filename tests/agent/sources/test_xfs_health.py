@@ -1,6 +1,8 @@
 """Sick and checked masks become events of what changed."""
 
+import errno
 import struct
+from itertools import takewhile
 from types import SimpleNamespace
 
 import pytest
@@ -57,6 +59,7 @@ class FakeXfs:
         self.groups = [SimpleNamespace(sick=0, checked=0) for _ in range(groups)]
         self.inodes = {number: InodeHealth(number, 7, 0, 0, 0o100644) for number in range(128, 128 + inodes)}
         self.asked_groups, self.asked_inodes = [], 0
+        self.unloadable = set()
 
     def geometry(self, _fd):
         return SimpleNamespace(sick=0, checked=0, ag_count=len(self.groups), rtgroup_count=0)
@@ -66,7 +69,11 @@ class FakeXfs:
         return self.groups[number]
 
     def bulkstat_batch(self, _fd, start, count):
-        found = [one for number, one in self.inodes.items() if number >= start][:count]
+        """As Linux 6.18: a call ends before an inode that does not load, and one that begins there is refused."""
+        used = sorted(one for one in {*self.inodes, *self.unloadable} if one >= start)[:count]
+        found = [self.inodes[one] for one in takewhile(lambda one: one not in self.unloadable, used)]
+        if used and not found:
+            raise OSError(errno.EUCLEAN, "bulkstat")
         self.asked_inodes += len(found)
         return found, (found[-1].inode + 1 if found else start)
 
@@ -144,6 +151,36 @@ def test_a_sick_inode_is_looked_at_until_it_is_healthy(fake):
     (change,) = looked(poll)
     assert (change.place.number, change.became_healthy) == (129, 1)
     assert looked(poll) == []
+
+
+def test_a_walk_goes_on_behind_inodes_that_do_not_load(fake):
+    xfs, poll = fake(inodes=300), Poll()
+    xfs.unloadable = {140, 141, 300}
+    xfs.inodes[400] = InodeHealth(400, 7, 1 << 4, 0, 0o040755)
+    poll.want_inodes()
+    found = []
+    for _ in range(10):
+        found += looked(poll)
+    assert [one.place.number for one in found] == [400]
+    assert poll.next_inode is None
+
+
+def test_a_sick_inode_that_does_not_load_any_more_keeps_no_walk_from_its_end(fake):
+    xfs, poll = fake(inodes=3), Poll()
+    xfs.unloadable, poll.sick = {129}, {Place(HealthDomain.INODE, 129): 1}
+    xfs.inodes[130] = InodeHealth(130, 7, 1 << 4, 0, 0o040755)
+    poll.want_inodes()
+    found = [*looked(poll), *looked(poll)]
+    assert [one.place.number for one in found] == [130]
+
+
+def test_a_walk_where_nothing_loads_comes_to_an_end(fake):
+    xfs, poll = fake(), Poll()
+    xfs.unloadable = set(range(0, 1 << 20, 7))
+    poll.want_inodes()
+    for _ in range(_xfs_poll.MAX_UNREAD):
+        looked(poll)
+    assert poll.next_inode is None
 
 
 def test_what_became_sick_and_what_became_healthy_are_two_events():
