@@ -10,7 +10,7 @@ from fsmend_collector.commands import OPEN_STATES, QUEUED
 from fsmend_collector.diagnosis.groups.codes import GROUP_CODES
 from fsmend_collector.policy import PolicyConfig
 from fsmend_collector.store import counters, queries
-from fsmend_collector.store.schema import commands, incidents, meta
+from fsmend_collector.store.schema import agents, commands, incidents, meta
 from fsmend_proto.v1 import command_pb2, incident_pb2
 
 STOPPED = "repairs_stopped_ns"
@@ -26,7 +26,8 @@ class Brakes:
 
     Attributes:
         stopped: nobody released automatic repairs after a storm.
-        repairing: agents that have a braked command of the policy that is not over.
+        repairing: agents that have a braked command of the policy that is not over; not those that are revoked, whose
+            commands nobody will end.
     """
 
     stopped: bool
@@ -36,7 +37,8 @@ class Brakes:
 def read_brakes(connection: Connection) -> Brakes:
     """Return how the brakes stand."""
     mine = (commands.c.ordered_by == ORDERED_BY, commands.c.action_class.in_(_CLASSES))
-    busy = select(commands.c.agent_id).where(commands.c.state.in_(OPEN_STATES), *mine).distinct()
+    busy = select(commands.c.agent_id).join(agents, agents.c.agent_id == commands.c.agent_id)
+    busy = busy.where(commands.c.state.in_(OPEN_STATES), *mine, agents.c.revoked_ns == 0).distinct()
     return Brakes(are_stopped(connection), frozenset(connection.execute(busy).scalars()))
 
 

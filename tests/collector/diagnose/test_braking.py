@@ -11,6 +11,7 @@ from sqlalchemy import text
 from fsmend_collector import brakes
 from fsmend_collector.cli import main
 from fsmend_collector.diagnosis.groups import ScanSettings
+from fsmend_collector.fleet import revoke
 from fsmend_collector.policy import PolicyConfig
 from fsmend_collector.server.health_checks import assess
 from fsmend_collector.store.health_reads import SourceStates, read_health_facts
@@ -140,6 +141,20 @@ async def test_a_storm_stops_repairs_until_a_person_releases_them(tmp_path, monk
             assert said in CliRunner().invoke(main, ["repairs", "release", "--config", str(path)]).output
         await consider(rig)
         assert len(await rig.rows(SCRUB)) == 3
+    finally:
+        await fleet.close()
+        await rig.stop()
+
+
+async def test_a_host_that_left_the_fleet_in_mid_repair_does_not_hold_up_the_others(tmp_path):
+    rig, fleet = await fleet_of(tmp_path, 2, 2, repair_share_percent=1)
+    try:
+        await ready_to_repair(rig, fleet, ["h-0-00", "h-1-00"])
+        await consider(rig)
+        (first,) = await rig.rows(SCRUB)
+        await rig.collector.store.write(revoke, first.agent_id, "operator:test", 1)
+        await consider(rig)
+        assert len(await rig.rows(SCRUB)) == 2
     finally:
         await fleet.close()
         await rig.stop()
