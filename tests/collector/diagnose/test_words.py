@@ -7,7 +7,9 @@ import pytest
 from collector.diagnose.test_bridge import corruption, incidents, inventory
 from collector.rig import Rig, batch, channel_to, eventually, make_config
 from collector.server.operators import operator_identity
+from sqlalchemy import event
 
+from fsmend_collector.ask.words import words_after
 from fsmend_proto.v1 import incident_pb2, query_pb2_grpc, why_pb2
 
 HOUR_NS = 3_600 * 10**9
@@ -127,3 +129,18 @@ async def test_a_mute_and_a_word_survive_a_restart_and_are_not_obeyed_twice(tmp_
     finally:
         await again.channel.close()
         await second.stop()
+
+
+async def test_words_are_found_without_reading_the_audit_of_commands(rig):
+    asked = []
+
+    def plan(connection):
+        @event.listens_for(connection, "before_cursor_execute")
+        def note(_connection, _cursor, statement, parameters, *_):
+            asked.append((statement, parameters))
+
+        words_after(connection, 0)
+        (one,) = asked
+        return str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one[0]}", one[1]).fetchall())
+
+    assert "ix_audit_object_kind_object_id" in await rig.collector.store.read(plan)
