@@ -88,7 +88,9 @@ class Diagnose:
             await asyncio.sleep(YIELD_FACTOR * (time.monotonic() - begun) if busy else 0)
         if time.monotonic() - self._policy_seconds >= POLICY_SECONDS:
             self._policy_seconds = time.monotonic()
-            await self._ordering.consider([one for one in self._following.engine.incidents() if one.state in OPEN])
+            # In a thread: of tens of thousands of incidents it takes seconds, and the loop serves the agents.
+            found = await asyncio.to_thread(self._following.engine.incidents)
+            await self._ordering.consider([one for one in found if one.state in OPEN])
 
     async def _write(self) -> None:
         """Write what changed; what could not be written stays pending."""

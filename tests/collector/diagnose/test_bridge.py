@@ -1,10 +1,13 @@
 """From committed events to stored incidents and queued commands, across restarts."""
 
+import threading
 import time
 
 from collector.rig import Rig, batch, event_record, eventually, make_config
 
+from fsmend_collector import diagnose as diagnose_package
 from fsmend_collector.diagnose.ordering import judge
+from fsmend_collector.diagnosis import FleetDiagnosis
 from fsmend_proto.v1 import event_pb2, incident_pb2, inventory_pb2, record_pb2
 
 UUID = "0b1f0f6e-9d6c-4b0a-8a53-2a2a3b9a1f10"
@@ -174,3 +177,20 @@ async def test_the_inventory_replaces_what_was_known(rig):
     await stream.send(batch(agent.epoch, 3, inventory(3)))
     await stream.acked(3)
     assert (await rig.rows("SELECT present FROM filesystems"))[0].present == 1
+
+
+async def test_all_incidents_are_put_together_beside_the_loop(rig, monkeypatch):
+    take, threads = FleetDiagnosis.incidents, set()
+
+    def noted(self):
+        threads.add(threading.get_ident())
+        return take(self)
+
+    monkeypatch.setattr(FleetDiagnosis, "incidents", noted)
+    monkeypatch.setattr(diagnose_package, "POLICY_SECONDS", 0.0)
+
+    async def considered():
+        return threads
+
+    await eventually(considered)
+    assert threading.get_ident() not in threads
