@@ -53,7 +53,7 @@ def write_word(connection: Connection, word: Word) -> None:
 
 def words_after(connection: Connection, after_id: int, until_ns: int = 0) -> list[Word]:
     """Return the next words; with `until_ns` only those that were said before."""
-    # By the kind of object there is an index: the audit has millions of rows on commands, and this is asked each second.
+    # By the kind of object there is an index: the audit has many rows on commands, and this is asked each second.
     incidents_only = audit.c.object_kind == _OBJECT
     chosen = select(audit).where(incidents_only, audit.c.id > after_id, audit.c.action.in_(_WORDS))
     if until_ns:
