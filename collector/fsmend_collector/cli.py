@@ -232,14 +232,18 @@ def maintenance() -> None:
 @click.option("--for", "hours", type=click.FloatRange(0, 24 * 60, min_open=True), default=4.0, show_default=True)
 def maintenance_declare(config_path: Path, name: str, scope: str, hours: float) -> None:
     """Begin maintenance NAME now, for some hours; print its id."""
-    from fsmend_collector.diagnose.changing import MAINTENANCE, Declared, declare_maintenance, scope_of  # noqa: PLC0415
+    from fsmend_collector.diagnose.changing import MAINTENANCE, Declared, declare_maintenance, scope_in  # noqa: PLC0415
     from fsmend_collector.diagnosis.groups import Change  # noqa: PLC0415  as above
 
     now_ns = time.time_ns()
-    change = Change(name, scope_of(scope), now_ns, now_ns + int(hours * 3_600) * 1_000_000_000)
-    declared = Declared(f"maintenance-{now_ns:x}", MAINTENANCE, change, _caller())
-    _write(config_path, lambda connection: declare_maintenance(connection, declared, now_ns))
-    click.echo(declared.id)
+    change_id = f"maintenance-{now_ns:x}"
+
+    def declare(connection: Any) -> None:
+        change = Change(name, scope_in(connection, scope), now_ns, now_ns + int(hours * 3_600) * 1_000_000_000)
+        declare_maintenance(connection, Declared(change_id, MAINTENANCE, change, _caller()), now_ns)
+
+    _write(config_path, declare)
+    click.echo(change_id)
 
 
 @maintenance.command("list")

@@ -15,10 +15,11 @@ from fsmend_collector.diagnose.changing import (
     Declared,
     declare_change,
     end_change,
-    scope_of,
+    scope_in,
     stored_changes,
 )
 from fsmend_collector.diagnosis.groups import Change
+from fsmend_collector.diagnosis.groups.views import Group
 from fsmend_collector.errors import CommandRefused, NoSuchObject
 from fsmend_collector.pki.certificates import Subject
 from fsmend_collector.store.engine import Store
@@ -54,7 +55,8 @@ class Changing:
         """Declare what is done to a part of the fleet."""
         async with self._answering(context) as operator:
             now_ns = time.time_ns()
-            declared = _declared(request, operator.actor, now_ns)
+            scope = await self._parts.store.read(scope_in, request.scope)
+            declared = _declared(request, scope, operator.actor, now_ns)
             if not request.dry_run:
                 await self._parts.store.write(declare_change, declared, now_ns)
             return _view(declared, expects_silence=declared.kind == MAINTENANCE)
@@ -83,11 +85,11 @@ class Changing:
             return view
 
 
-def _declared(request: why_pb2.AddChangeRequest, by: str, now_ns: int) -> Declared:
+def _declared(request: why_pb2.AddChangeRequest, scope: Group, by: str, now_ns: int) -> Declared:
     """Check what is declared.
 
     Raises:
-        CommandRefused: it says no part of the fleet, no time, or no name.
+        CommandRefused: it says no kind, no time, or no name.
     """
     kind, name = request.kind or MAINTENANCE, request.name.strip()
     from_ns = request.from_ns or now_ns
@@ -99,7 +101,7 @@ def _declared(request: why_pb2.AddChangeRequest, by: str, now_ns: int) -> Declar
         raise CommandRefused("a change ends after it begins, within a year\npass --for 4h, or --until")
     if request.until_ns <= now_ns:
         raise CommandRefused("that change is over already\npass a later end")
-    change = Change(name, scope_of(request.scope), from_ns, request.until_ns)
+    change = Change(name, scope, from_ns, request.until_ns)
     return Declared(f"{kind}-{now_ns:x}", kind, change, by)
 
 

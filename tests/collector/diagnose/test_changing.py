@@ -1,5 +1,6 @@
 """What is changed on a part of the fleet reaches diagnosis, from inventories and from operators."""
 
+import pytest
 from click.testing import CliRunner
 from collector.diagnose.rack import Racks, enrol_all, lost_disk, names, started
 from collector.rig import eventually, make_config
@@ -9,6 +10,7 @@ from fsmend_collector import diagnose as diagnose_package
 from fsmend_collector.cli import main
 from fsmend_collector.diagnose import changing, following
 from fsmend_collector.diagnosis.groups import Change
+from fsmend_collector.errors import CommandRefused
 
 
 async def fleet_of(tmp_path, racks, hosts):
@@ -92,3 +94,15 @@ async def test_of_more_changes_than_are_read_the_newest_count(rig, monkeypatch):
     await rig.collector.store.write(declare)
     found = await rig.collector.store.read(changing.stored_changes, 50)
     assert [one.id for one in found] == ["maintenance-1", "maintenance-2"]
+
+
+async def test_a_host_is_called_by_its_name_and_a_label_as_it_is_listed(rig):
+    agent = await rig.agent("web-1")
+    read = rig.collector.store.read
+    assert await read(changing.scope_in, "host=web-1") == ("host", agent.identity.agent_id)
+    assert await read(changing.scope_in, "label:role=db") == ("label:role", "db")
+    assert await read(changing.scope_in, "role=db") == ("label:role", "db")
+    with pytest.raises(CommandRefused, match="there is no host 'web-2'\nwrite its name"):
+        await read(changing.scope_in, "host=web-2")
+    with pytest.raises(CommandRefused, match="500 at most"):
+        await read(changing.scope_in, f"rack={'r' * 500}")
