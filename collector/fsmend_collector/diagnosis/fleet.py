@@ -6,6 +6,7 @@ policy orders no repair for them. When it is over, those that are not resolved c
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 
 from fsmend_collector.diagnosis.classing import class_of
 from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
@@ -156,7 +157,8 @@ class FleetDiagnosis:
         shared.proof = f"{by}: {proof}"
         changes: list[IncidentChange] = []
         for one in sorted(shared.unresolved) if members else ():
-            changes += self._overlay(self.units.resolve(one, proof, now_ns, by), now_ns)
+            with suppress(KeyError):  # it turned out to be of another unit, and is forgotten
+                changes += self._overlay(self.units.resolve(one, proof, now_ns, by), now_ns)
         return changes + (self._end(shared, shared.proof, now_ns) if shared.active else [])
 
     def tick(self, now_ns: int) -> list[IncidentChange]:

@@ -92,6 +92,15 @@ def test_with_its_members_nothing_is_left():
     assert changes[shared.id].resolution == "operator:ada: rack scrapped"
 
 
+def test_a_member_that_is_forgotten_does_not_hold_up_the_word_on_the_others():
+    diagnosis, _ = diagnosed(rack())
+    (shared,) = diagnosis.incidents()
+    diagnosis._shared[shared.id].unresolved.add("inc-0")
+    changes = latest(diagnosis.resolve(shared.id, "rack scrapped", LATER, ADA, members=True))
+    assert {one.state for one in changes.values()} == {RESOLVED}
+    assert len(changes) == 1 + 10 * DISKS
+
+
 def test_a_mute_of_a_shared_cause_falls_when_twice_as_many_units_fail():
     diagnosis, _ = diagnosed([error(20 + n, 0, "lost", n) for n in range(4)])
     (shared,) = diagnosis.incidents()
