@@ -1,6 +1,6 @@
 """Forget what is older than its time, a little at once, so that ingest never waits long."""
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, and_, delete, exists, func, or_, select
 
 from fsmend_collector.store.queries import first_event_id_since
 from fsmend_collector.store.schema import (
@@ -15,7 +15,11 @@ from fsmend_collector.store.schema import (
 )
 from fsmend_proto.v1 import incident_pb2
 
-RESOLVED_STATES = (incident_pb2.INCIDENT_STATE_RESOLVED, incident_pb2.INCIDENT_STATE_MERGED)
+_RESOLVED, _MERGED = incident_pb2.INCIDENT_STATE_RESOLVED, incident_pb2.INCIDENT_STATE_MERGED
+# What a shared cause holds comes back when that is over: until then it goes on, however long that takes.
+_cause = incidents.alias("cause")
+_HELD = exists().where(_cause.c.id == incidents.c.merged_into, _cause.c.state != _RESOLVED)
+_ENDED = or_(incidents.c.state == _RESOLVED, and_(incidents.c.state == _MERGED, ~_HELD))
 # One transaction's worth; some tens of milliseconds.
 ROWS_A_STEP = 5_000
 
@@ -51,7 +55,7 @@ def _forget_gaps(connection: Connection, before_ns: int) -> int:
 def _forget_commands(connection: Connection, before_ns: int) -> int:
     """Delete finished commands with their updates; an incident that goes on remembers what was tried for it."""
     ended = (commands.c.finished_ns > 0, commands.c.finished_ns < before_ns)
-    going_on = select(incidents.c.id).where(incidents.c.state.not_in(RESOLVED_STATES))
+    going_on = select(incidents.c.id).where(~_ENDED)
     chosen = select(commands.c.id).where(*ended, commands.c.incident_id.not_in(going_on)).limit(ROWS_A_STEP)
     ids = list(connection.execute(chosen).scalars())
     if not ids:
@@ -62,6 +66,5 @@ def _forget_commands(connection: Connection, before_ns: int) -> int:
 
 def _forget_incidents(connection: Connection, before_ns: int) -> int:
     """Delete incidents that ended; their evidence goes with them, and its events in a later step."""
-    ended = incidents.c.state.in_(RESOLVED_STATES) & (incidents.c.updated_ns < before_ns)
-    chosen = select(incidents.c.id).where(ended).limit(ROWS_A_STEP)
+    chosen = select(incidents.c.id).where(_ENDED, incidents.c.updated_ns < before_ns).limit(ROWS_A_STEP)
     return connection.execute(delete(incidents).where(incidents.c.id.in_(chosen))).rowcount

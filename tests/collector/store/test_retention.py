@@ -71,6 +71,30 @@ async def test_what_was_tried_for_an_open_incident_is_remembered(store):
     assert await store.read(left, "commands") == ["kept"]
 
 
+async def test_what_a_shared_cause_holds_is_kept_until_that_is_over(store):
+    state = incident_pb2.IncidentState
+
+    def fill(connection):
+        connection.execute(insert(agents).values(agent_id="a"))
+        rows = [
+            incident_row("rack", state.INCIDENT_STATE_OPEN, 500) | {"merged_into": ""},
+            incident_row("held", state.INCIDENT_STATE_MERGED, 1) | {"merged_into": "rack"},
+            incident_row("late", state.INCIDENT_STATE_MERGED, 1) | {"merged_into": "gone"},
+        ]
+        connection.execute(insert(incidents), rows)
+        tried = [command_row(f"for {name}", SUCCEEDED, 5) | {"incident_id": name} for name in ("held", "late")]
+        connection.execute(insert(commands), tried)
+
+    await store.write(fill)
+    await forget_all(store, 105)
+    assert await store.read(left, "incidents") == ["held", "rack"]
+    assert await store.read(left, "commands") == ["for held"]
+    over = text(f"UPDATE incidents SET state={state.INCIDENT_STATE_RESOLVED} WHERE id='rack'")
+    await store.write(lambda connection: connection.execute(over).rowcount)
+    await forget_all(store, 105)
+    assert await store.read(left, "incidents") == ["rack"]
+
+
 async def test_forgetting_goes_in_steps(store):
     await store.write(lambda c: c.execute(insert(events), [event_row(one, 1) for one in range(1, 5_101)]).rowcount)
     assert await store.write(forget_step, 10) == 5_000
