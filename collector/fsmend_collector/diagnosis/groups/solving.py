@@ -70,6 +70,7 @@ class Solving:
         self._series = series
         self._paces: dict[str, _Pace] = {name: _Pace() for name in ASPECTS}
         self._candidates: dict[AspectGroup, list[Candidate]] = {}
+        self._generation = counting.generation
         self._parents: dict[tuple[str, Group, int, int], frozenset[Mark]] = {}
         self.explanations: list[Explanation] = []
 
@@ -109,6 +110,9 @@ class Solving:
             now_ns: collector's wall clock.
             all_of_it: whatever waits is due.
         """
+        if self._generation != self._counting.generation:  # candidates know the sizes of their groups
+            self._candidates.clear()
+            self._generation = self._counting.generation
         changed = False
         for name, pace in self._paces.items():
             if pace.due(quiet=name not in busy, now_ns=now_ns) or (all_of_it and pace.pending):
@@ -137,7 +141,9 @@ class Solving:
 
     def _apart(self, key: AspectGroup, fresh: int) -> bool:
         """Say whether a group may consist of what is fresh."""
-        series = self._series[key]
+        series = self._series.get(key)
+        if series is None:  # its last mark is over
+            return False
         spans = [series.span(one.start_ns, one.end_ns) for one in chain(*series.crossings.values())]
         return bool(spans) and min(high - low for low, high in spans) * _APART <= fresh
 

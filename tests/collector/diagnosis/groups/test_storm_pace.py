@@ -1,11 +1,13 @@
 """A storm is looked at as it grows; what it hits is held at once, and what fails apart from it is told at once."""
 
 import random
+from collections import Counter
+from dataclasses import replace
 
 import pytest
-from collector.diagnosis.groups.fleets import DAY, DISKS, POPULATION, SECOND, START, causes, content, error, feed
+from collector.diagnosis.groups.fleets import DAY, DISKS, POPULATION, SECOND, START, causes, content, error, feed, host
 
-from fsmend_collector.diagnosis.groups import GroupScan, bounds
+from fsmend_collector.diagnosis.groups import GroupScan, Population, bounds
 from fsmend_collector.diagnosis.groups.explain import explain
 
 SPREAD = random.Random(5).sample(range(30, 400), 260)
@@ -74,3 +76,30 @@ def test_a_storm_of_a_row_does_not_hide_a_fault_elsewhere_of_the_same_kind(monke
     assert [(verdict.group, what) for verdict, what in told] == [(("hba", "a300 hba0"), "opened")]
     scan.settle(START + DAY)
     assert causes(scan) == {("row", "w0"): 400, ("hba", "a300 hba0"): 4}
+
+
+def test_after_the_fleet_has_grown_every_candidate_knows_the_new_sizes(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "fsmend_collector.diagnosis.groups.solving.explain",
+        lambda candidates, within: seen.extend(candidates) or explain(candidates, within),
+    )
+    population = Population({group: list(row) for group, row in POPULATION.sizes.items()}, Counter(POPULATION.groups))
+    scan = GroupScan(population)
+    hosts = [*range(10), *range(200, 209)]  # two racks, of which the second fails on
+    feed(scan, [error(number, disk, "lost", 1) for number in hosts for disk in range(DISKS)], ticks=False)
+    scan.settle(START + 60 * SECOND)
+    for number in range(400, 410):
+        population.add(replace(host(number), labels=(("rack", "r0"), ("row", "w0"), ("tier", "t0"))))
+    scan.counting.forget_thresholds()
+    seen.clear()
+    feed(scan, [error(209, disk, "lost", 61) for disk in range(DISKS)], ticks=False)
+    scan.settle(START + 120 * SECOND)
+    assert {one.hosts for one in seen if one.group == ("rack", "r0")} == {20}
+
+
+def test_fresh_marks_that_are_over_do_not_break_a_look_in_passing(storm):
+    feed(storm, [error(2, 0, "media", 61, agent_id="a3")], ticks=False)  # another's disk: in no group but its host
+    storm._expire(START + 40 * DAY)
+    storm._crossings.forget_empty()
+    assert storm.tick(START + 62 * SECOND) == []
