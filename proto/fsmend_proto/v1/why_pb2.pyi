@@ -569,7 +569,7 @@ class DiagnoseAgainRequest(_message.Message):
     until_ns: _builtins.int
     """and before this; 0: now"""
     diagnosis_toml: _builtins.str
-    """the [diagnosis] table of another configuration; empty: the collector's own"""
+    """tables [diagnosis] and [groups] of another configuration; empty: the collector's own"""
     def __init__(
         self,
         *,
@@ -626,7 +626,7 @@ class ReplayProgress(_message.Message):
     RECORDS_OF_FIELD_NUMBER: _builtins.int
     AT_NS_FIELD_NUMBER: _builtins.int
     phase: _builtins.str
-    """reading the fleet, warming up, replaying, comparing"""
+    """reading the fleet, replaying, comparing"""
     records: _builtins.int
     records_of: _builtins.int
     at_ns: _builtins.int
