@@ -28,7 +28,7 @@ KEEP_COMMANDS = 10_000
 KEEP_BYTES = 32 * 1024 * 1024
 REWRITE_BYTES = 1024 * 1024
 UPDATE_LIMIT_BYTES = 64 * 1024
-"""A final update above this is remembered without the evidence; that went out with the first copy."""
+"""A final update above this is remembered without the evidence, then without the pieces: both went out before."""
 
 
 class Step(IntEnum):
@@ -330,6 +330,8 @@ def _trimmed(update: pb.CommandUpdate) -> bytes:
     copy.CopyFrom(update)
     for file in copy.result.evidence:
         file.content, file.truncated = b"", True
+    if copy.ByteSize() > UPDATE_LIMIT_BYTES:  # verdict, summary and the place to go on from are worth more
+        copy.result.ClearField("xfs_scrubs")
     if copy.ByteSize() > UPDATE_LIMIT_BYTES:
         copy.ClearField("result")
     copy.message = copy.message[:4096]

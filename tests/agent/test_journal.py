@@ -280,6 +280,21 @@ def test_large_evidence_is_not_remembered(path):
     assert path.stat().st_size < 2000
 
 
+def test_of_a_long_check_the_verdict_and_the_place_are_remembered(path):
+    journal = Journal(path, lambda: NOW)
+    update = final()
+    update.result.verdict = pb.VERDICT_NOT_HEALED
+    update.result.stopped_at.ino = 131
+    for number in range(1024):
+        update.result.xfs_scrubs.add(name=f"bmbtd of inode {number + (1 << 40)}", flag_names=["corrupt"] * 4)
+    journal.accept(entry())
+    journal.start("c1")
+    journal.finish(update)
+    known = journal.final_update("c1").result
+    journal.close()
+    assert (known.verdict, known.stopped_at.ino, len(known.xfs_scrubs)) == (pb.VERDICT_NOT_HEALED, 131, 0)
+
+
 def test_ids_of_any_text_survive(path):
     strange = 'a"\n\\\u2028é\x00'
     done(opened(path), strange)

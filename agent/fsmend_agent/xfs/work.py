@@ -90,7 +90,7 @@ class XfsWork:
             self._run_whole()
             # What was wrong elsewhere may have kept an item from being mended.
             outcomes = targeted.run() if self.items else self._targeted(BEYOND_XFS_SCRUB).run()
-        return self._ended(self._conclude(outcomes, len(outcomes)))
+        return self._ended(self._conclude(outcomes, len(outcomes), sum(one.corrupt for one in outcomes)))
 
     def _sweep(self) -> pb.CommandResult:
         """Check the whole filesystem, from where an earlier check stopped."""
@@ -106,7 +106,7 @@ class XfsWork:
     def _swept(self, sweep: Sweep) -> pb.CommandResult:
         """Return the result of a check of the whole, as far as it came."""
         try:
-            result = self._conclude(sweep.found, sweep.pieces)
+            result = self._conclude(sweep.found, sweep.pieces, sweep.corrupt)
         except OSError:  # a filesystem that shut down does not tell its health
             result = pb.CommandResult(xfs_scrubs=[one.message() for one in sweep.found])
             result.verdict = pb.VERDICT_NOT_HEALED if sweep.found else pb.VERDICT_NOT_APPLICABLE
@@ -158,15 +158,22 @@ class XfsWork:
         if self._whole.is_clean:
             xfs_scrub.scrub_one(self._order.fd, ScrubType.HEALTHY, repair=self._repair)
 
-    def _conclude(self, outcomes: list[Outcome], pieces: int) -> pb.CommandResult:
-        """Return the result: what came of each of so many pieces, the verdict over all, and one line."""
+    def _conclude(self, outcomes: list[Outcome], pieces: int, corrupt: int) -> pb.CommandResult:
+        """Return the result: what came of each that is named, the verdict over all, and one line.
+
+        Args:
+            outcomes: that are named.
+            pieces: how many were looked at.
+            corrupt: how many of these were corrupt.
+        """
         result = pb.CommandResult(xfs_scrubs=[one.message() for one in outcomes])
         if self._whole is not None:
             self._add_whole(result, self._whole)
         sick = list(self.read().sick)
         offline = why_offline(outcomes, xfs.geometry(self._order.fd).flags) if self._repair else ""
         result.verdict = self._verdict(result, outcomes, sick, offline)
-        result.summary = self._summary(result, outcomes, sick, offline, pieces)
+        counts = f"{corrupt} of {pieces} pieces were corrupt"
+        result.summary = self._summary(result, outcomes, sick, offline, counts)
         return result
 
     @staticmethod
@@ -193,11 +200,11 @@ class XfsWork:
         return pb.VERDICT_HEALED if corrupt else pb.VERDICT_CLEAN
 
     def _summary(
-        self, result: pb.CommandResult, outcomes: list[Outcome], sick: list[str], offline: str, pieces: int
+        self, result: pb.CommandResult, outcomes: list[Outcome], sick: list[str], offline: str, counts: str
     ) -> str:
         """Say it in one line."""
         verdict = pb.Verdict.Name(result.verdict).removeprefix("VERDICT_").lower().replace("_", " ")
-        words = [f"{verdict}: {sum(one.corrupt for one in outcomes)} of {pieces} pieces were corrupt"]
+        words = [f"{verdict}: {counts}"]
         mended = [one.item.name for one in outcomes if one.mended and one.proven]
         left = [one.item.name for one in outcomes if not one.proven and not one.absent]
         words += [f"repaired {', '.join(mended[:8])}"] if mended else []

@@ -91,6 +91,16 @@ def test_a_check_of_the_whole_that_was_stopped_says_where_and_the_next_goes_on_t
     assert not any(one.group == 0 and one.scrub_type is ScrubType.AGF for one, _, _ in kernel.calls[before:])
 
 
+def test_the_summary_counts_what_is_not_named_too(kernel):
+    kernel.generations = {64 + number: 1 for number in range(900)}
+    kernel.corrupt = {
+        Item(kind, inode=one) for one in kernel.generations for kind in (ScrubType.INODE, ScrubType.BMBTD)
+    }
+    result = whole(kernel)
+    assert len(result.xfs_scrubs) == 1024
+    assert "1800 of " in result.summary
+
+
 def test_a_position_beside_items_makes_no_sense(kernel):
     resume = pb.XfsScrubPosition(stage=pb.XFS_SCRUB_STAGE_INODES)
     action = ScrubXfs(order(scrub_xfs=pb.ScrubXfs(items=[item(ScrubType.AGF)], resume=resume)))
