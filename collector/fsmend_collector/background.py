@@ -241,6 +241,13 @@ def _resume(command: command_pb2.Command, last: PastScrub) -> None:
         command.scrub_xfs.resume.CopyFrom(last.position)
 
 
+def is_rest(command: command_pb2.Command) -> bool:
+    """Say whether a check goes on where an earlier one was cut short, and leaves out what that one had seen."""
+    scrub = command.scrub_btrfs
+    unfinished_only = command.ordered_by == ORDERED_BY and bool(scrub.devids)
+    return command.scrub_xfs.resume.stage > 0 or scrub.start_byte > 0 or unfinished_only
+
+
 def overdue(
     candidates: Iterable[Candidate], past: Iterable[PastScrub], config: CalendarConfig, now_ns: int
 ) -> list[str]:

@@ -13,6 +13,7 @@ from fsmend_collector.background import (
     Candidate,
     PastScrub,
     due,
+    is_rest,
     overdue,
     read_calendar_config,
 )
@@ -189,3 +190,13 @@ def test_the_calendar_is_read_with_every_problem():
     assert len(read_calendar_config({"rules": 3})[1]) == 1
     assert len(read_calendar_config({"look_seconds": 0})[1]) == 1
     assert read_calendar_config({"look_seconds": 5})[0].look_seconds == 5
+
+
+def test_what_goes_on_where_another_stopped_is_told_from_what_begins_anew():
+    where = pb.XfsScrubPosition(stage=pb.XFS_SCRUB_STAGE_INODES, ino=131)
+    (xfs,) = ordered([host(1)], [replace(past(1, state=pb.COMMAND_STATE_CANCELLED), position=where)])
+    (btrfs,) = ordered([host(1, "btrfs")], [past(1, state=pb.COMMAND_STATE_CANCELLED, unfinished=((1, 5), (2, 7)))])
+    anew = [*ordered([host(1)]), *ordered([host(2, "btrfs")])]
+    assert [is_rest(one.command) for one in (xfs, btrfs, *anew)] == [True, True, False, False]
+    named = pb.Command(ordered_by="policy", scrub_btrfs=pb.ScrubBtrfs(devids=[2]))
+    assert not is_rest(named)

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from fsmend_collector.ask.words import words_after
 from fsmend_collector.background import ORDERED_BY as CALENDAR
+from fsmend_collector.background import is_rest
 from fsmend_collector.diagnose.census import Census, counted_of
 from fsmend_collector.diagnose.changing import CAMPAIGN, ROLLOUT, Declared, stored_changes
 from fsmend_collector.diagnose.isolating import Isolation
@@ -34,6 +35,7 @@ from fsmend_collector.diagnosis.groups.learnt import rates_to_text
 from fsmend_collector.diagnosis.groups.marks import Journal
 from fsmend_collector.diagnosis.groups.rollouts import Rollouts
 from fsmend_collector.diagnosis.groups.settings import DAY_NS
+from fsmend_collector.diagnosis.holds import REST_OF
 from fsmend_collector.store import queries
 from fsmend_proto.v1 import command_pb2, inventory_pb2, record_pb2
 
@@ -201,9 +203,10 @@ class Following:
         row = queries.command(connection, update.command_id)
         if row is None or row.agent_id != origin.agent_id:
             return []
-        target = command_pb2.Command.FromString(row.command).target
+        command = command_pb2.Command.FromString(row.command)
+        action = f"{REST_OF}{row.action}" if is_rest(command) else row.action
         time_ns = update.clocks.wall_ns + origin.clock_offset_ns if update.clocks.wall_ns else received_ns
-        return self.engine.observe_update(origin.agent_id, row.id, target, update, time_ns, received_ns, row.action)
+        return self.engine.observe_update(origin.agent_id, row.id, command.target, update, time_ns, received_ns, action)
 
     def _note_commands(self, connection: Connection, now_ns: int) -> list[IncidentChange]:
         """Tell the engine of commands that the collector itself moved: queued, sent, expired, cancelled."""

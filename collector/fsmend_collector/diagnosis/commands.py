@@ -127,6 +127,7 @@ class CommandWatch:
         findings, hold.findings = hold.findings, []
         if hold.healed:
             findings = []
+        if hold.proves:
             self._keep_proof(hold.agent_id, target)
         text = _result_text(update, hold)
         changes: list[IncidentChange] = []
@@ -149,7 +150,7 @@ class CommandWatch:
         if was_active:
             what = "command finished" if hold.action in NO_REPAIR else "repair finished"
             fault.timeline.add(hold.ended_ns, what, text, hold.command_id)
-        if hold.healed:
+        if hold.proves:
             proof = Proof.FS_CHECK if target.filesystem_uuid else Proof.DEVICE_CHECK
             fault.prove(proof, hold.ended_ns, text)
         return self._ledger.tell(fault, now_ns, "repair finished" if was_active and fault.active else "")

@@ -12,6 +12,9 @@ _EXPIRY_SECONDS = 7 * 86_400
 NO_REPAIR = frozenset({"collect_evidence", "self_test"})
 """Actions that neither change what is wrong nor cause findings."""
 
+REST_OF = "rest of "
+"""Before an action's name: it went on where an earlier one was cut short, so it says nothing of what that had seen."""
+
 
 @dataclass(slots=True)
 class Hold:
@@ -35,6 +38,11 @@ class Hold:
     healed: bool | None = None
     findings: list[Evidence] = field(default_factory=list)
     found: int = 0
+
+    @property
+    def proves(self) -> bool:
+        """Say whether its end proves that all of its target is well."""
+        return bool(self.healed) and not self.action.startswith(REST_OF)
 
     def covers(self, evidence: Evidence, holdoff_ns: int) -> bool:
         """Say whether the finding belongs to this command, by its id or by its time."""

@@ -15,6 +15,7 @@ from collector.diagnosis.findings import (
     update,
 )
 
+from fsmend_collector.diagnosis.holds import REST_OF
 from fsmend_proto.v1 import command_pb2, event_pb2, incident_pb2
 
 
@@ -53,6 +54,16 @@ def test_what_the_agent_says_beyond_that_is_kept():
     report.message = "healed: 12 errors found, 12 corrected, 0 uncorrectable; the limit was lowered meanwhile"
     (change,) = run(diagnosis, report, 20)
     assert change.incident.resolution.endswith("; the limit was lowered meanwhile")
+
+
+def test_a_check_that_only_did_the_rest_of_an_earlier_one_proves_nothing():
+    diagnosis = corrupt_btrfs()
+    now = START + 20 * SECOND
+    clean = update("SUCCEEDED", "CLEAN")
+    diagnosis.observe_update("a1", "c1", target(), clean, now, now, f"{REST_OF}scrub_btrfs")
+    assert state_name(only(diagnosis)) == "open"
+    diagnosis.observe_update("a1", "c2", target(), clean, now + SECOND, now + SECOND, "scrub_btrfs")
+    assert [state_name(one) for one in diagnosis.incidents()] in ([], ["resolved"])
 
 
 def test_evidence_that_is_collected_is_no_repair_however_fast_it_is():
