@@ -60,11 +60,17 @@ def storm_now(connection: Connection, config: PolicyConfig, now_ns: int) -> tupl
     return storm_of(opened, queries.meta_number(connection, RELEASED), config, now_ns), len(opened)
 
 
-def stop_repairs(connection: Connection, text: str, now_ns: int) -> list[str]:
-    """Stop automatic repairs until a person releases them; return the policy's commands that nobody has sent yet."""
+def stop_repairs(connection: Connection, text: str, now_ns: int) -> None:
+    """Stop automatic repairs until a person releases them."""
     counters.set_number(connection, STOPPED, now_ns)
     connection.execute(update(meta).where(meta.c.key == STOPPED).values(value=text))
     audit(connection, now_ns, ORDERED_BY, "repairs.stopped", "repairs", "", text)
+
+
+def stopped_commands(connection: Connection) -> list[str]:
+    """Return the policy's repairs that nobody has sent yet although repairs are stopped."""
+    if not are_stopped(connection):
+        return []
     unsent = (commands.c.state == QUEUED, commands.c.ordered_by == ORDERED_BY, commands.c.action_class.in_(_CLASSES))
     return list(connection.execute(select(commands.c.id).where(*unsent)).scalars())
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, or_, select
 from fsmend_collector.audit import audit
 from fsmend_collector.brakes import Storm, is_braked, within_share
 from fsmend_collector.commands import OPEN_STATES
-from fsmend_collector.diagnose.braking import held_commands, read_brakes, stop_repairs, storm_now
+from fsmend_collector.diagnose.braking import held_commands, read_brakes, stop_repairs, stopped_commands, storm_now
 from fsmend_collector.diagnose.reading import inventory_of
 from fsmend_collector.diagnose.writing import write_recommendation
 from fsmend_collector.dispatch import Dispatch
@@ -93,11 +93,12 @@ class Ordering:
             "`fsmend get incidents`; on the collector's host `fsmend-collector repairs release` lets them go on"
         )
         log.error("%s", text)
-        for command_id in await self._store.write(stop_repairs, text, now_ns):
-            await self._cancel(command_id, "automatic repairs are stopped")
+        await self._store.write(stop_repairs, text, now_ns)
 
     async def _withdraw(self) -> None:
-        """Take back the repairs of incidents that a shared cause has taken in."""
+        """Take back what is not sent while repairs are stopped, and the repairs of what a shared cause has taken in."""
+        for command_id in await self._store.read(stopped_commands):
+            await self._cancel(command_id, "automatic repairs are stopped")
         for command_id, cause in (await self._store.read(held_commands)).items():
             await self._cancel(command_id, f"the shared cause {cause} holds it")
 

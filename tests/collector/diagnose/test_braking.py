@@ -10,6 +10,8 @@ from sqlalchemy import text
 
 from fsmend_collector import brakes
 from fsmend_collector.cli import main
+from fsmend_collector.commands import QUEUED
+from fsmend_collector.diagnose.braking import stop_repairs
 from fsmend_collector.diagnosis.groups import ScanSettings
 from fsmend_collector.fleet import revoke
 from fsmend_collector.policy import PolicyConfig
@@ -155,6 +157,27 @@ async def test_a_host_that_left_the_fleet_in_mid_repair_does_not_hold_up_the_oth
         await rig.collector.store.write(revoke, first.agent_id, "operator:test", 1)
         await consider(rig)
         assert len(await rig.rows(SCRUB)) == 2
+    finally:
+        await fleet.close()
+        await rig.stop()
+
+
+async def test_what_was_queued_when_repairs_were_stopped_is_taken_back_also_after_a_crash_in_between(tmp_path):
+    rig, fleet = await fleet_of(tmp_path, 2, 2, repair_share_percent=100)
+    try:
+        await ready_to_repair(rig, fleet, ["h-0-00"])
+        await consider(rig)
+
+        def crash(connection):
+            stop_repairs(connection, "a storm", 1)
+            connection.execute(text("UPDATE agents SET session_id='another'"))  # none that is open sends it
+            queued = text(f"UPDATE commands SET state={QUEUED} WHERE action='scrub_btrfs'")
+            return connection.execute(queued).rowcount
+
+        assert await rig.collector.store.write(crash) == 1
+        await consider(rig)
+        (row,) = await rig.rows(SCRUB)
+        assert row.cancel_reason == "automatic repairs are stopped"
     finally:
         await fleet.close()
         await rig.stop()
