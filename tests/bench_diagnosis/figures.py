@@ -26,6 +26,7 @@ def figures_of(results: list[dict[str, Any]]) -> dict[str, float]:
         figures |= _with_interval(name, _of(rows, {family}), *MEASURES["exact_cause"])
     figures |= _with_interval("confounded_top2", _of(rows, {"confounded"}), "top2", "causes")
     figures |= _times("detect_seconds", [row.detect_seconds for row in rows])
+    figures |= _times("tellable_seconds", [row.tellable_seconds for row in rows])
     figures |= _times("suspect_seconds", [row.suspect_seconds for row in rows])
     for name in ("false_units", "withdrawn", "renamed", "beyond"):
         figures[f"incidents_{name}" if name != "beyond" else "causes_beyond"] = float(
@@ -41,6 +42,7 @@ def figures_of(results: list[dict[str, Any]]) -> dict[str, float]:
     table = comparison(results)
     for how in (AHEAD, LEVEL, BEHIND):
         figures[f"comparisons_{how}"] = float(sum(row[-1] == how for row in table))
+    figures["comparisons_not_ahead"] = figures["comparisons_level"] + figures["comparisons_behind"]
     return figures
 
 

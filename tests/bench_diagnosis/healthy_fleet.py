@@ -19,7 +19,7 @@ def run(seed: int) -> dict[str, Any]:
 
 
 def measure() -> dict[str, float]:
-    """Run as many years as `SEEDS` says, at most twenty; give the rate with the upper end of its 95 % interval."""
+    """Run as many years as `SEEDS` says, at most twenty; give the rate with the bound that it is under with 95 %."""
     years = min(int(os.environ.get("SEEDS", "10")), 20)
     told = list(results("healthy", run, range(FIRST_SEED, FIRST_SEED + max(years, 1))))
     count = sum(len(row["told"]) for row in told)

@@ -30,8 +30,9 @@ class Score:
         causes: true causes that the statistics can resolve; found: those for which an incident is right.
         exact: causes whose most alike incident names them; top2: that names them first or as its first suspect.
         beyond: true causes that happened too rarely to be resolved.
-        detect_seconds: from the event that makes a cause resolvable to the first incident that names it exactly and is
-            mostly about its members.
+        detect_seconds: from the event of the k-th unit, which tells a cause from chance, to the first incident that
+            names it exactly and is mostly about its members.
+        tellable_seconds: the same from the event that tells it from every other group of its units too.
         suspect_seconds: from the event that tells it from chance to the first incident mostly about its members.
         renamed: shared causes that were told by another name first.
         unit_repairs: incidents of members of a shared cause that would still be repaired one by one.
@@ -51,6 +52,7 @@ class Score:
     top2: int = 0
     beyond: int = 0
     detect_seconds: list[float] = field(default_factory=list)
+    tellable_seconds: list[float] = field(default_factory=list)
     suspect_seconds: list[float] = field(default_factory=list)
     renamed: int = 0
     unit_repairs: int = 0
@@ -101,8 +103,10 @@ def _time(result: Score, outcome: Outcome, cause: Cause, resolution: Resolution)
     first = min((one.told_ns for one in about), default=0)
     if resolution.from_chance is not None and first:
         result.suspect_seconds.append(max(0.0, (first - resolution.from_chance.arrival_ns) / SECOND))
+    if resolution.from_chance is not None and exact:
+        result.detect_seconds.append(max(0.0, (min(exact) - resolution.from_chance.arrival_ns) / SECOND))
     if resolution.from_others is not None and exact:
-        result.detect_seconds.append(max(0.0, (min(exact) - resolution.from_others.arrival_ns) / SECOND))
+        result.tellable_seconds.append(max(0.0, (min(exact) - resolution.from_others.arrival_ns) / SECOND))
     result.renamed += bool(exact) and first < min(exact)
 
 

@@ -84,8 +84,8 @@ class Judge:
         resolved = self.resolved()
         result = compare(self.world, family, self.shared, self.units, resolved)
         for cause, resolution in zip(self.world.causes, resolved, strict=True):
-            if resolution is not None and resolution.from_others is not None and not cause.optional:
-                result.detect_seconds += self._detected(cause, resolution.from_others.count)
+            if resolution is not None and resolution.from_chance is not None and not cause.optional:
+                result.detect_seconds += self._detected(cause, resolution.from_chance.count)
         return result
 
     def resolved(self) -> list[Resolution | None]:

@@ -93,7 +93,7 @@ async def test_a_right_incident_is_right_whatever_ids_the_collector_gave(judge, 
     score = judge.score("topology")
     assert (score.found, score.right, score.told) == (1, 1, 1)
     assert judge.satisfied()
-    k = judge.resolved()[0].from_others.count
+    k = judge.resolved()[0].from_chance.count
     assert score.detect_seconds == [pytest.approx(9 - k)]
 
 
@@ -130,7 +130,7 @@ async def test_an_incident_that_was_first_about_something_else_counts_from_its_c
     collector.said = [changed]
     await judge.look()
     await judge.count_arrivals({})
-    k = judge.resolved()[0].from_others.count
+    k = judge.resolved()[0].from_chance.count
     assert judge.score("").detect_seconds == [pytest.approx(20 - k)]
 
 
