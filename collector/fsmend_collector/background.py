@@ -111,6 +111,7 @@ class PastScrub:
         ended_ns: 0 while it is not over.
         unfinished: btrfs devices that it did not finish, and the byte where each stopped.
         position: where a check of a whole XFS stopped.
+        stood_still: it went on from a place, and its end came no further.
     """
 
     command_id: str
@@ -120,6 +121,7 @@ class PastScrub:
     ended_ns: int = 0
     unfinished: tuple[tuple[int, int], ...] = ()
     position: command_pb2.XfsScrubPosition | None = None
+    stood_still: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +203,9 @@ def _is_due(rule: CalendarRule, last: PastScrub | None, now_ns: int) -> bool:
     if last.state not in FINISHED:
         return False
     interval_ns = int(rule.interval_days * DAY_NS)
-    complete = last.state == command_pb2.COMMAND_STATE_SUCCEEDED
+    # What ends the host at the same place twice may do so again: not every hour.
+    fatal = last.state == command_pb2.COMMAND_STATE_UNKNOWN and last.stood_still
+    complete = last.state == command_pb2.COMMAND_STATE_SUCCEEDED or fatal
     return now_ns - last.ended_ns >= (interval_ns if complete else min(interval_ns, _RETRY_NS))
 
 

@@ -133,6 +133,13 @@ def test_an_interrupted_check_of_xfs_goes_on_where_it_stopped(state, goes_on):
     assert not order.command.repair_xfs.items
 
 
+def test_what_ended_the_host_at_the_same_place_again_waits_for_its_interval():
+    cut = past(1, 1, pb.COMMAND_STATE_UNKNOWN)
+    assert ordered([host(1)], [cut], interval_days=30)
+    assert ordered([host(1)], [replace(cut, stood_still=True)], interval_days=30) == []
+    assert ordered([host(1)], [replace(cut, stood_still=True, state=pb.COMMAND_STATE_CANCELLED)], interval_days=30)
+
+
 def test_what_was_cut_short_does_not_wait_longer_than_the_interval():
     cut = past(1, 0.01, pb.COMMAND_STATE_CANCELLED)
     assert ordered([host(1)], [cut], interval_days=0.005)

@@ -115,14 +115,19 @@ def _past(row: Any, progress: command_pb2.Progress) -> PastScrub:
     command = command_pb2.Command.FromString(row.command)
     if last.refusal in _CANNOT_GO_ON:
         command, progress = command_pb2.Command(), command_pb2.Progress()
+    unfinished = _unfinished(command.scrub_btrfs, last.result, progress)
+    position = _position(command.scrub_xfs, last.result, progress)
+    began_at = tuple((devid, command.scrub_btrfs.start_byte) for devid in command.scrub_btrfs.devids)
     return PastScrub(
         command_id=row.id,
         key=(row.agent_id, row.filesystem_uuid),
         state=row.state,
         ordered_ns=row.created_ns,
         ended_ns=row.finished_ns,
-        unfinished=_unfinished(command.scrub_btrfs, last.result, progress),
-        position=_position(command.scrub_xfs, last.result, progress),
+        unfinished=unfinished,
+        position=position,
+        stood_still=(position is not None and position == command.scrub_xfs.resume)
+        or (bool(began_at) and unfinished == began_at),
     )
 
 

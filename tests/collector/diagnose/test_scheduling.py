@@ -7,7 +7,7 @@ import pytest
 from collector.rig import batch, eventually
 
 from fsmend_collector.background import CalendarConfig, CalendarRule
-from fsmend_collector.diagnose.scheduling import Background
+from fsmend_collector.diagnose.scheduling import Background, situation
 from fsmend_proto.v1 import command_pb2, event_pb2, inventory_pb2, record_pb2
 
 WHERE = command_pb2.XfsScrubPosition(stage=command_pb2.XFS_SCRUB_STAGE_INODES, ino=4711)
@@ -124,6 +124,26 @@ async def test_what_was_left_and_is_gone_is_not_asked_for_again(rig):
     await background(rig, interval_days=1e-6).look()
     third = await stream.until("command")
     assert not third.scrub_xfs.HasField("resume")
+
+
+@pytest.mark.parametrize("further", [False, True])
+async def test_a_check_that_came_no_further_before_the_host_ended_stood_still(rig, further):
+    agent, stream = await connected(rig)
+    await background(rig).look()
+    first = await stream.until("command")
+    cut = command_pb2.CommandUpdate(
+        state=command_pb2.COMMAND_STATE_CANCELLED, result=command_pb2.CommandResult(stopped_at=WHERE)
+    )
+    await report(agent, stream, 2, first.id, cut)
+    await background(rig, interval_days=1e-6).look()
+    second = await stream.until("command")
+    if further:
+        there = command_pb2.XfsScrubPosition(stage=WHERE.stage, ino=WHERE.ino + 1)
+        on = command_pb2.CommandUpdate(state=RUNNING, progress=command_pb2.Progress(xfs_position=there))
+        await report(agent, stream, 3, second.id, on)
+    await report(agent, stream, 4 if further else 3, second.id, command_pb2.CommandUpdate(state=UNKNOWN))
+    _, past, _ = await rig.collector.store.read(situation, frozenset())
+    assert [one.stood_still for one in past if one.command_id == second.id] == [not further]
 
 
 async def report(agent, stream, number, command_id, update):
