@@ -17,6 +17,7 @@ STOPPED = "repairs_stopped_ns"
 RELEASED = "repairs_released_ns"
 ORDERED_BY = "policy"
 _SECOND_NS = 1_000_000_000
+_NEWS_NS = 24 * 3_600 * _SECOND_NS  # an agent that works tells how far it is every few seconds
 _CLASSES = [one for one in command_pb2.ActionClass.values() if is_braked(one)]
 
 
@@ -26,17 +27,21 @@ class Brakes:
 
     Attributes:
         stopped: nobody released automatic repairs after a storm.
-        repairing: agents that have a braked command of the policy that is not over; not those that are revoked, whose
-            commands nobody will end.
+        repairing: agents that have a braked command of the policy that is not over. Not those that are revoked or of
+            whose command nothing was heard for a day: a dead host would hold its place for ever.
     """
 
     stopped: bool
     repairing: frozenset[str]
 
 
-def read_brakes(connection: Connection) -> Brakes:
+def read_brakes(connection: Connection, now_ns: int) -> Brakes:
     """Return how the brakes stand."""
-    mine = (commands.c.ordered_by == ORDERED_BY, commands.c.action_class.in_(_CLASSES))
+    mine = (
+        commands.c.ordered_by == ORDERED_BY,
+        commands.c.action_class.in_(_CLASSES),
+        commands.c.updated_ns > now_ns - _NEWS_NS,
+    )
     busy = select(commands.c.agent_id).join(agents, agents.c.agent_id == commands.c.agent_id)
     busy = busy.where(commands.c.state.in_(OPEN_STATES), *mine, agents.c.revoked_ns == 0).distinct()
     return Brakes(are_stopped(connection), frozenset(connection.execute(busy).scalars()))

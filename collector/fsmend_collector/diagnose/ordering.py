@@ -71,7 +71,7 @@ class Ordering:
         advice, proposals = await self._store.read(judge, incident, self._config, time.time_ns())
         if any(is_braked(one.command.action_class) for one in proposals):
             # One order after the other, each with a fresh look: so the share is never exceeded.
-            brakes = await self._store.read(read_brakes)
+            brakes = await self._store.read(read_brakes, time.time_ns())
             stopped = brakes.stopped or self._waits
             proposals = [one for one in proposals if not (stopped and is_braked(one.command.action_class))]
             proposals = within_share(proposals, brakes.repairing, self._hosts(), self._config)

@@ -1,5 +1,6 @@
 """The brakes end to end: from events to what is ordered, held back and taken back."""
 
+import time
 from dataclasses import replace
 
 from click.testing import CliRunner
@@ -11,7 +12,7 @@ from sqlalchemy import text
 from fsmend_collector import brakes
 from fsmend_collector.cli import main
 from fsmend_collector.commands import QUEUED
-from fsmend_collector.diagnose.braking import stop_repairs
+from fsmend_collector.diagnose.braking import read_brakes, stop_repairs
 from fsmend_collector.diagnosis.groups import ScanSettings
 from fsmend_collector.fleet import revoke
 from fsmend_collector.policy import PolicyConfig
@@ -157,6 +158,21 @@ async def test_a_host_that_left_the_fleet_in_mid_repair_does_not_hold_up_the_oth
         await rig.collector.store.write(revoke, first.agent_id, "operator:test", 1)
         await consider(rig)
         assert len(await rig.rows(SCRUB)) == 2
+    finally:
+        await fleet.close()
+        await rig.stop()
+
+
+async def test_a_dead_host_holds_its_place_for_a_day(tmp_path):
+    rig, fleet = await fleet_of(tmp_path, 2, 2, repair_share_percent=1)
+    try:
+        await ready_to_repair(rig, fleet, ["h-0-00", "h-1-00"])
+        await consider(rig)
+        (first,) = await rig.rows(SCRUB)
+        day_ns = 24 * 3_600 * 10**9
+        for later_ns, busy in ((day_ns - 60 * 10**9, {first.agent_id}), (day_ns + 60 * 10**9, set())):
+            brakes = await rig.collector.store.read(read_brakes, time.time_ns() + later_ns)
+            assert brakes.repairing == busy
     finally:
         await fleet.close()
         await rig.stop()
