@@ -21,10 +21,6 @@ from story.replayed import tell_replayed
 PORTS = (9443, 9444)
 
 
-class StoryError(RuntimeError):
-    """The story did not go as it should; the message is the reason."""
-
-
 def main() -> int:
     """Set the stage, tell the story, clean up whatever happens."""
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)

@@ -192,13 +192,7 @@ def decode_bulkstat(data: bytes) -> tuple[list[InodeHealth], int]:
     Raises:
         DecodeError: the header promises more inodes than there are bytes.
     """
-    if len(data) < _BULK_REQUEST.size:
-        raise DecodeError("truncated bulkstat header", data)
-    next_inode, _flags, _in_count, out_count, _agno = _BULK_REQUEST.unpack_from(data)
-    end = _BULK_REQUEST.size + out_count * _BULKSTAT.size
-    if end > len(data):
-        raise DecodeError(f"bulkstat of {out_count} inodes", data)
-    records = _BULKSTAT.iter_unpack(data[_BULK_REQUEST.size : end])
+    records, next_inode = _bulk_records(_BULKSTAT, data, "bulkstat")
     return [InodeHealth(*record) for record in records], next_inode
 
 
@@ -233,13 +227,19 @@ def decode_inumbers(data: bytes) -> tuple[list[InodeChunk], int]:
     Raises:
         DecodeError: the header promises more chunks than there are bytes.
     """
+    records, next_inode = _bulk_records(_INUMBERS, data, "inumbers")
+    return [InodeChunk(*record) for record in records], next_inode
+
+
+def _bulk_records(layout: struct.Struct, data: bytes, what: str) -> tuple[Iterator[tuple[int, ...]], int]:
+    """Return the records of the buffer of a bulk request (struct xfs_bulk_ireq), and where the next call starts."""
     if len(data) < _BULK_REQUEST.size:
-        raise DecodeError("truncated inumbers header", data)
+        raise DecodeError(f"truncated {what} header", data)
     next_inode, _flags, _in_count, out_count, _agno = _BULK_REQUEST.unpack_from(data)
-    end = _BULK_REQUEST.size + out_count * _INUMBERS.size
+    end = _BULK_REQUEST.size + out_count * layout.size
     if end > len(data):
-        raise DecodeError(f"inumbers of {out_count} chunks", data)
-    return [InodeChunk(*record) for record in _INUMBERS.iter_unpack(data[_BULK_REQUEST.size : end])], next_inode
+        raise DecodeError(f"{what} of {out_count} records", data)
+    return layout.iter_unpack(data[_BULK_REQUEST.size : end]), next_inode
 
 
 def scrub(

@@ -86,15 +86,6 @@ class Ledger:
         """Return the ledger with the records of a foreign epoch as `at_sequence` and following."""
         return replace(self, carried=(*self.carried, Carried(epoch, first, last, first - at_sequence)))
 
-    def shift_of(self, epoch: str, sequence: int) -> int | None:
-        """Return what to take off a sequence of a file of `epoch`; nothing when that record does not live on."""
-        if epoch == self.epoch:
-            return 0
-        return next(
-            (one.shift for one in self.carried if one.epoch == epoch and one.first <= sequence <= one.last),
-            None,
-        )
-
     def _retired_without(self, carried: Sequence[Carried], *over: str) -> tuple[str, ...]:
         kept = {one.epoch for one in carried}
         gone = [epoch for epoch in (*(one.epoch for one in self.carried), *over) if epoch not in kept]

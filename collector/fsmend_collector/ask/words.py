@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from fsmend_collector.audit import audit as note
 from fsmend_collector.store.schema import audit
@@ -60,11 +60,6 @@ def words_after(connection: Connection, after_id: int, until_ns: int = 0) -> lis
         chosen = chosen.where(audit.c.at_ns < until_ns)
     rows = connection.execute(chosen.order_by(audit.c.id).limit(_WORDS_A_READ))
     return list(_words(rows))
-
-
-def last_word(connection: Connection) -> int:
-    """Return the id of the newest row of the audit."""
-    return connection.execute(select(func.max(audit.c.id))).scalar() or 0
 
 
 def _words(rows: Iterable[Any]) -> Iterable[Word]:

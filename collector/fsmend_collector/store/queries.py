@@ -8,18 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, literal, or_, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from fsmend_collector.store.schema import (
     EVENT_CHUNK_BITS,
-    agents,
     command_updates,
     commands,
-    devices,
     events,
-    filesystems,
     gaps,
-    hosts,
     incident_evidence,
     meta,
     revocations,
@@ -165,26 +161,6 @@ def incidents_of_events(connection: Connection, event_ids: Sequence[int]) -> dic
     return {
         row.event_id: row.incident_id for row in connection.execute(statement.order_by(incident_evidence.c.incident_id))
     }
-
-
-def agent_numbers_of_host(connection: Connection, host: str) -> list[int]:
-    """Return the numbers of the agents that `host` names: agent id, a unique prefix of it, or host name."""
-    named = select(hosts.c.agent_id).where(hosts.c.name == host)
-    matches = or_(agents.c.agent_id == host, agents.c.host_name == host, agents.c.agent_id.in_(named))
-    return list(connection.execute(select(agents.c.number).where(matches)).scalars())
-
-
-def agent_numbers_of_unit(connection: Connection, filesystem_uuid: str, device: str) -> list[int] | None:
-    """Return the agents whose inventory ever had the filesystem or device (id or kernel name); None when none had."""
-    chosen: list[Any] = []
-    if filesystem_uuid:
-        chosen.append(select(filesystems.c.agent_id).where(filesystems.c.filesystem_uuid == filesystem_uuid))
-    if device:
-        chosen.append(select(devices.c.agent_id).where(or_(devices.c.device_id == device, devices.c.name == device)))
-    statement = select(agents.c.number).where(
-        and_(*(agents.c.agent_id.in_(one) for one in chosen), literal(value=True))
-    )
-    return list(connection.execute(statement).scalars()) or None
 
 
 def gaps_after(connection: Connection, cursor: int, limit: int) -> list[Row[Any]]:

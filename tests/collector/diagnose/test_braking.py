@@ -1,6 +1,7 @@
 """The brakes end to end: from events to what is ordered, held back and taken back."""
 
 import time
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from click.testing import CliRunner
@@ -24,6 +25,7 @@ SCRUB = "SELECT * FROM commands WHERE action='scrub_btrfs'"
 MERGED = incident_pb2.INCIDENT_STATE_MERGED
 
 
+@asynccontextmanager
 async def fleet_of(tmp_path, racks, hosts, *, least_units=1_000, **policy):
     config = make_config(tmp_path)
     apart = ScanSettings(least_units=least_units)  # the tests that are not about shared causes want none
@@ -33,7 +35,11 @@ async def fleet_of(tmp_path, racks, hosts, *, least_units=1_000, **policy):
     fleet = Racks(rig.collector.servers.link_port, identities)
     await fleet.connect()
     await fleet.introduce()
-    return rig, fleet
+    try:
+        yield rig, fleet
+    finally:
+        await fleet.close()
+        await rig.stop()
 
 
 async def finish_evidence(rig, fleet):
@@ -70,8 +76,7 @@ async def enough(rig, sql, count):
 
 
 async def test_no_more_hosts_than_the_share_are_under_repair_and_the_next_follows_when_one_is_done(tmp_path):
-    rig, fleet = await fleet_of(tmp_path, 3, 2, repair_share_percent=34)
-    try:
+    async with fleet_of(tmp_path, 3, 2, repair_share_percent=34) as (rig, fleet):
         # Of different racks, so that nothing is shared.
         await ready_to_repair(rig, fleet, ["h-0-00", "h-1-00", "h-2-00"])
         for _ in range(3):
@@ -90,14 +95,10 @@ async def test_no_more_hosts_than_the_share_are_under_repair_and_the_next_follow
         await consider(rig)
         rows = await rig.rows(SCRUB)
         assert len({row.agent_id for row in rows}) == 3
-    finally:
-        await fleet.close()
-        await rig.stop()
 
 
 async def test_a_shared_cause_takes_back_what_was_ordered_for_its_members_and_orders_nothing_for_them(tmp_path):
-    rig, fleet = await fleet_of(tmp_path, 4, 6, least_units=3, repair_share_percent=100)
-    try:
+    async with fleet_of(tmp_path, 4, 6, least_units=3, repair_share_percent=100) as (rig, fleet):
         hosts = [f"h-1-0{place}" for place in range(4)]
         await ready_to_repair(rig, fleet, hosts[:1])
         await consider(rig)
@@ -124,15 +125,11 @@ async def test_a_shared_cause_takes_back_what_was_ordered_for_its_members_and_or
             fault.opened_ns = 1
         await consider(rig)
         assert len(await rig.rows(SCRUB)) == 1
-    finally:
-        await fleet.close()
-        await rig.stop()
 
 
 async def test_a_storm_stops_repairs_until_a_person_releases_them(tmp_path, monkeypatch):
     monkeypatch.setattr(brakes, "EXPLAINED_SECONDS", 0)
-    rig, fleet = await fleet_of(tmp_path, 3, 2, storm_incidents=3, repair_share_percent=100)
-    try:
+    async with fleet_of(tmp_path, 3, 2, storm_incidents=3, repair_share_percent=100) as (rig, fleet):
         await ready_to_repair(rig, fleet, ["h-0-00", "h-1-00", "h-2-00"])
         await consider(rig)
         assert await rig.rows(SCRUB) == []
@@ -144,28 +141,20 @@ async def test_a_storm_stops_repairs_until_a_person_releases_them(tmp_path, monk
             assert said in CliRunner().invoke(main, ["repairs", "release", "--config", str(path)]).output
         await consider(rig)
         assert len(await rig.rows(SCRUB)) == 3
-    finally:
-        await fleet.close()
-        await rig.stop()
 
 
 async def test_a_host_that_left_the_fleet_in_mid_repair_does_not_hold_up_the_others(tmp_path):
-    rig, fleet = await fleet_of(tmp_path, 2, 2, repair_share_percent=1)
-    try:
+    async with fleet_of(tmp_path, 2, 2, repair_share_percent=1) as (rig, fleet):
         await ready_to_repair(rig, fleet, ["h-0-00", "h-1-00"])
         await consider(rig)
         (first,) = await rig.rows(SCRUB)
         await rig.collector.store.write(revoke, first.agent_id, "operator:test", 1)
         await consider(rig)
         assert len(await rig.rows(SCRUB)) == 2
-    finally:
-        await fleet.close()
-        await rig.stop()
 
 
 async def test_a_dead_host_holds_its_place_for_a_day(tmp_path):
-    rig, fleet = await fleet_of(tmp_path, 2, 2, repair_share_percent=1)
-    try:
+    async with fleet_of(tmp_path, 2, 2, repair_share_percent=1) as (rig, fleet):
         await ready_to_repair(rig, fleet, ["h-0-00", "h-1-00"])
         await consider(rig)
         (first,) = await rig.rows(SCRUB)
@@ -173,14 +162,10 @@ async def test_a_dead_host_holds_its_place_for_a_day(tmp_path):
         for later_ns, busy in ((day_ns - 60 * 10**9, {first.agent_id}), (day_ns + 60 * 10**9, set())):
             brakes = await rig.collector.store.read(read_brakes, time.time_ns() + later_ns)
             assert brakes.repairing == busy
-    finally:
-        await fleet.close()
-        await rig.stop()
 
 
 async def test_what_was_queued_when_repairs_were_stopped_is_taken_back_also_after_a_crash_in_between(tmp_path):
-    rig, fleet = await fleet_of(tmp_path, 2, 2, repair_share_percent=100)
-    try:
+    async with fleet_of(tmp_path, 2, 2, repair_share_percent=100) as (rig, fleet):
         await ready_to_repair(rig, fleet, ["h-0-00"])
         await consider(rig)
 
@@ -194,6 +179,3 @@ async def test_what_was_queued_when_repairs_were_stopped_is_taken_back_also_afte
         await consider(rig)
         (row,) = await rig.rows(SCRUB)
         assert row.cancel_reason == "automatic repairs are stopped"
-    finally:
-        await fleet.close()
-        await rig.stop()
