@@ -34,10 +34,6 @@ class Fault:
     without_rmapbt: bool = False
     unseen_without_rmapbt: bool = False
 
-    @property
-    def found_by(self):
-        return "touching it" if self.touch else "the scheduled check"
-
 
 def field(*commands):
     """Damage one field, with a good checksum."""

@@ -46,3 +46,18 @@ def seconds_to_heal(host, collector, uuid, incident, view):
     noticed_ns = corruption(collector, uuid)[0].event.clocks.wall_ns - host.clock_ahead_ns()
     assert noticed_ns < healed_ns
     return (healed_ns - noticed_ns) / 1e9
+
+
+def found_by(collector, uuid, *, touched):
+    """Tell from the machine's own clock what came first: the kernel's notice, or a check that the calendar ordered."""
+    noticed_ns = corruption(collector, uuid)[0].event.clocks.wall_ns
+    checks = [one for one in collector.commands_of(uuid, "scrub_xfs") if one.command.ordered_by == "calendar"]
+    began_ns = [
+        step.clocks.wall_ns
+        for check in checks
+        for step in check.history
+        if step.state == command_pb2.COMMAND_STATE_RUNNING
+    ]
+    if any(one <= noticed_ns for one in began_ns):
+        return "the scheduled check"
+    return "touching it" if touched else "the mount"

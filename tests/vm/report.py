@@ -1,5 +1,6 @@
 """What the tests saw, as tables and figures in docs/xfs.md; all samples go to build/vm-report.json."""
 
+import fcntl
 import json
 import os
 import re
@@ -14,7 +15,8 @@ PAGE = ROOT / "docs/xfs.md"
 SAMPLES = ROOT / "build/vm-report.json"
 TABLE, TIMES, CUTS = "table", "times", "power cuts"
 SAMPLES_LEAST = 30
-"""A p99 of fewer is the maximum and no more."""
+"""Fewer say little of the slowest."""
+NOT_TRIED = ("not tried",) * 5
 
 
 def percentile(values, share):
@@ -27,9 +29,19 @@ def section(text, name):
     return re.search(rf"(?<=<!-- {name}: written by make test-vm -->\n).*?(?=<!-- end of {name} -->)", text, re.DOTALL)
 
 
+def rows_of(text):
+    """Return what the page says of each fault: how found, pieces, outcome, without rmapbt, seconds."""
+    names = {fault.name for fault in FAULTS}
+    lines = ([cell.strip() for cell in line.strip("|").split("|")] for line in section(text, TABLE)[0].splitlines())
+    return {name: cells for name, *cells in lines if name in names and len(cells) == 5}
+
+
 @dataclass
 class Report:
-    """Rows by fault: with rmapbt, and without; the times of every healing; what power cuts led to."""
+    """Rows by fault: with rmapbt, and without; the times of every healing; what power cuts led to.
+
+    Each row of the page is of the last run of its test.
+    """
 
     rows: dict = field(default_factory=dict)
     without: dict = field(default_factory=dict)
@@ -37,17 +49,8 @@ class Report:
     cuts: str = ""
     is_new: bool = False
 
-    def __post_init__(self):
-        """Begin with what the page says: each row is of the last run of its test."""
-        names = {fault.name for fault in FAULTS}
-        for line in section(PAGE.read_text(), TABLE)[0].splitlines():
-            cells = [cell.strip() for cell in line.strip("|").split("|")]
-            if len(cells) == 6 and cells[0] in names:
-                self.rows[cells[0]] = (cells[3], int(cells[2]), float(cells[5].removesuffix(" s")))
-                self.without[cells[0]] = cells[4]
-
-    def add(self, fault, outcome, pieces, seconds):
-        self.rows[fault.name] = (outcome, pieces, seconds)
+    def add(self, fault, found, pieces, outcome, seconds):
+        self.rows[fault.name] = (found, str(pieces), outcome, f"{seconds:.1f} s")
         self.add_time(fault, seconds)
 
     def add_time(self, fault, seconds):
@@ -67,15 +70,15 @@ class Report:
         )
         self.is_new = True
 
-    def table(self):
+    def table(self, before):
+        """Return the lines of the table: what this run saw, and for the rest what an earlier one did."""
         yield "| fault | found by | pieces ordered | outcome | without rmapbt | notice to healed |"
         yield "|---|---|---|---|---|---|"
         for fault in FAULTS:
-            outcome, pieces, seconds = self.rows[fault.name]
-            yield (
-                f"| {fault.name} | {fault.found_by} | {pieces} | {outcome} | "
-                f"{self.without.get(fault.name, 'not tried')} | {seconds:.1f} s |"
-            )
+            *earlier, without, earlier_seconds = before.get(fault.name, NOT_TRIED)
+            *found, seconds = self.rows.get(fault.name, (*earlier, earlier_seconds))
+            without = self.without.get(fault.name, without)
+            yield f"| {' | '.join((fault.name, *found, without, seconds))} |"
 
     def times(self):
         """Return what all samples come to; empty while there are too few."""
@@ -90,16 +93,28 @@ class Report:
         )
 
     def write(self):
-        """Write what is whole; part of it would look like less than there is."""
+        """Write what is whole; the power cuts of the same run are written by a process of their own."""
         if not self.is_new:
             return
         SAMPLES.parent.mkdir(exist_ok=True)
+        with SAMPLES.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._write_samples()
+            self._write_page()
+
+    def _write_samples(self):
         before = json.loads(SAMPLES.read_text()) if SAMPLES.exists() else {}
-        told = {"notice_to_healed_seconds": self.seconds, "power_cuts": self.cuts}
+        told = {
+            "rows": self.rows,
+            "without_rmapbt": self.without,
+            "notice_to_healed_seconds": self.seconds,
+            "power_cuts": self.cuts,
+        }
         SAMPLES.write_text(json.dumps(before | {name: value for name, value in told.items() if value}, indent=1))
+
+    def _write_page(self):
         text = PAGE.read_text()
-        whole = set(self.rows) >= {fault.name for fault in FAULTS}
-        table = "\n".join(self.table()) + "\n" if whole else ""
+        table = "\n".join(self.table(rows_of(text))) + "\n" if self.rows or self.without else ""
         for name, content in ((TABLE, table), (TIMES, self.times()), (CUTS, self.cuts)):
             if content:
                 place = section(text, name)

@@ -6,7 +6,7 @@ import pytest
 from vm.faults import FAULTS, INODE
 from vm.filesystem import Xfs
 from vm.fleet import wait_for
-from vm.healing import SECONDS, corruption, meet, resolved, seconds_to_heal, story
+from vm.healing import SECONDS, corruption, found_by, meet, resolved, seconds_to_heal, story
 
 from fsmend_agent.kernel.xfs_health import ScrubType
 from fsmend_proto.v1 import command_pb2, event_pb2
@@ -37,8 +37,9 @@ def xfs(place):
 
 @pytest.mark.parametrize("fault", [pytest.param(fault, id=fault.name) for fault in FAULTS])
 def test_a_fault_is_found_reported_mended_and_verified(fault, place, collector, xfs, report):
-    outcome = heal(fault, place, collector, xfs)
-    report.add(fault, "repaired online", *outcome)
+    pieces, seconds = heal(fault, place, collector, xfs)
+    found = found_by(collector, xfs.uuid, touched=bool(fault.touch))
+    report.add(fault, found, pieces, "repaired online", seconds)
 
 
 @pytest.mark.parametrize("fault", [pytest.param(one, id=one.name) for one in FAULTS if one.name in REPEATED])
