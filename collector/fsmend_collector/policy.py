@@ -14,6 +14,8 @@ from fsmend_collector.xfs_items import is_more_than_named, items_of
 from fsmend_proto.v1 import command_pb2, incident_pb2, inventory_pb2
 
 _SECONDS_NS = 1_000_000_000
+_TAKEN_BACK_NS = 300 * _SECONDS_NS  # the first wait before what was taken back is ordered again
+_MOST_DOUBLINGS = 20
 _DEVID_DIMENSION = "btrfs_devid"  # of an incident's suspects: the faulty devices by their number
 
 FINISHED = frozenset(
@@ -80,7 +82,7 @@ class PastCommand:
         ordered_ns: collector's wall clock.
         refusal: the agent's code when it was refused.
         verdict: of its result.
-        withdrawn: the policy itself took it back, because a shared cause holds it.
+        withdrawn_ns: when the policy itself took it back, because a shared cause or the storm brake holds it; 0: never.
     """
 
     command_id: str
@@ -92,7 +94,7 @@ class PastCommand:
     ordered_ns: int
     refusal: command_pb2.RefusalCode.ValueType = command_pb2.REFUSAL_CODE_UNSPECIFIED
     verdict: command_pb2.Verdict.ValueType = command_pb2.VERDICT_UNSPECIFIED
-    withdrawn: bool = False
+    withdrawn_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +243,7 @@ def propose(
             continue
         if not step.named(incident) and now_ns - incident.opened_ns < step.patience_seconds * _SECONDS_NS:
             return []
-        waited_ns = now_ns - max((one.ordered_ns for one in past if not one.withdrawn), default=0)
-        if waited_ns < config.back_off_seconds * _SECONDS_NS:
+        if now_ns < _not_before_ns(past, config):
             return []
         return [_proposed(step, incident, len(past), config, now_ns)]
     return []
@@ -287,8 +288,24 @@ def _done(step: Step, past: list[PastCommand]) -> bool:
 
 def _may_try(step: Step, past: list[PastCommand], config: PolicyConfig) -> bool:
     """Say whether attempts are left; what expired before it reached the host, or was taken back, was none."""
-    tried = sum(one.state != command_pb2.COMMAND_STATE_EXPIRED and not one.withdrawn for one in past)
+    tried = sum(one.state != command_pb2.COMMAND_STATE_EXPIRED and not one.withdrawn_ns for one in past)
     return tried < (step.attempts or config.attempts) and not any(_is_hopeless(one) for one in past)
+
+
+def _not_before_ns(past: list[PastCommand], config: PolicyConfig) -> int:
+    """Return when an action may be ordered again: after the back-off, and not soon after it was taken back.
+
+    What comes and goes, a shared cause on the edge of the evidence say, must not order and cancel all day: each time
+    that a command is taken back doubles the wait, up to the back-off.
+    """
+    back_off_ns = config.back_off_seconds * _SECONDS_NS
+    withdrawn = [one.withdrawn_ns for one in past if one.withdrawn_ns]
+    tried = [one.ordered_ns for one in past if not one.withdrawn_ns]
+    doubled = _TAKEN_BACK_NS << min(max(len(withdrawn) - 1, 0), _MOST_DOUBLINGS)
+    return max(
+        max(tried) + back_off_ns if tried else 0,
+        max(withdrawn) + min(doubled, back_off_ns) if withdrawn else 0,
+    )
 
 
 def _is_hopeless(past: PastCommand) -> bool:

@@ -138,6 +138,21 @@ def test_not_again_within_the_back_off():
     assert actions(propose(incident(), inventory(), done, CONFIG, NOW)) == ["scrub_btrfs"]
 
 
+def taken_back(number, minutes_ago):
+    return past(
+        "scrub_btrfs", "CANCELLED", hours_ago=3.0, number=number, withdrawn_ns=NOW - int(minutes_ago * 60 * 10**9)
+    )
+
+
+@pytest.mark.parametrize(("times", "wait_minutes"), [(1, 5), (2, 10), (4, 40), (5, 60), (50, 60)])
+def test_what_was_taken_back_waits_longer_each_time_up_to_the_back_off_and_is_no_attempt(times, wait_minutes):
+    done = [past("collect_evidence")]
+    earlier = [taken_back(number, 170) for number in range(times - 1)]
+    for minutes_ago, wanted in ((wait_minutes - 0.1, []), (wait_minutes, ["scrub_btrfs"])):
+        commands = [*done, *earlier, taken_back(times, minutes_ago)]
+        assert actions(propose(incident(), inventory(), commands, CONFIG, NOW)) == wanted
+
+
 def test_after_the_last_attempt_a_person_is_asked():
     done = [past("collect_evidence")] + [past("scrub_btrfs", hours_ago=5, number=n) for n in range(2)]
     assert actions(propose(incident(), inventory(), done, CONFIG, NOW)) == ["scrub_btrfs"]

@@ -11,7 +11,14 @@ from sqlalchemy import Connection, or_, select
 from fsmend_collector.audit import audit
 from fsmend_collector.brakes import Storm, is_braked, within_share
 from fsmend_collector.commands import OPEN_STATES
-from fsmend_collector.diagnose.braking import held_commands, read_brakes, stop_repairs, stopped_commands, storm_now
+from fsmend_collector.diagnose.braking import (
+    ORDERED_BY,
+    held_commands,
+    read_brakes,
+    stop_repairs,
+    stopped_commands,
+    storm_now,
+)
 from fsmend_collector.diagnose.reading import inventory_of
 from fsmend_collector.diagnose.writing import write_recommendation
 from fsmend_collector.dispatch import Dispatch
@@ -155,6 +162,7 @@ def past_commands(connection: Connection, incident_id: str, agent_id: str) -> li
 
 def _past(row: Any) -> PastCommand:
     last = command_pb2.CommandUpdate.FromString(row.last_update or b"")
+    withdrawn = row.cancel_by == ORDERED_BY and row.state == command_pb2.COMMAND_STATE_CANCELLED
     return PastCommand(
         command_id=row.id,
         incident_id=row.incident_id,
@@ -165,5 +173,5 @@ def _past(row: Any) -> PastCommand:
         ordered_ns=row.created_ns,
         refusal=last.refusal,
         verdict=last.result.verdict,
-        withdrawn=row.cancel_by == "policy" and row.state == command_pb2.COMMAND_STATE_CANCELLED,
+        withdrawn_ns=row.cancel_ns if withdrawn else 0,
     )
