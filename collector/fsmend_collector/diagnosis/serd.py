@@ -34,10 +34,6 @@ class SerdWindow:
             time_ns, rule.long_seconds, rule.long_count, rule.repeats
         )
 
-    def forget_until(self, time_ns: int) -> None:
-        """Forget what is not newer than a proof of health."""
-        self._forget(time_ns + 1)
-
     def _forget(self, before_ns: int) -> None:
         self._entries = [entry for entry in self._entries if entry[0] >= before_ns] if self._entries else []
 
