@@ -35,7 +35,8 @@ from fsmend_collector.diagnosis.groups.learnt import rates_to_text
 from fsmend_collector.diagnosis.groups.marks import Journal
 from fsmend_collector.diagnosis.groups.rollouts import Rollouts
 from fsmend_collector.diagnosis.groups.settings import DAY_NS
-from fsmend_collector.diagnosis.holds import REST_OF
+from fsmend_collector.diagnosis.holds import PART_OF, REST_OF
+from fsmend_collector.diagnosis.looked import is_part
 from fsmend_collector.store import queries
 from fsmend_proto.v1 import command_pb2, inventory_pb2, record_pb2
 
@@ -204,8 +205,9 @@ class Following:
         if row is None or row.agent_id != origin.agent_id:
             return []
         command = command_pb2.Command.FromString(row.command)
-        action = f"{REST_OF}{row.action}" if is_rest(command) else row.action
+        before = REST_OF if is_rest(command) else PART_OF if is_part(command) else ""
         time_ns = update.clocks.wall_ns + origin.clock_offset_ns if update.clocks.wall_ns else received_ns
+        action = f"{before}{row.action}"
         return self.engine.observe_update(origin.agent_id, row.id, command.target, update, time_ns, received_ns, action)
 
     def _note_commands(self, connection: Connection, now_ns: int) -> list[IncidentChange]:

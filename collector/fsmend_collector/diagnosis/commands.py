@@ -4,10 +4,11 @@ from fsmend_collector.diagnosis.codes import CLASSES, Family, Proof
 from fsmend_collector.diagnosis.config import DiagnosisConfig
 from fsmend_collector.diagnosis.evidence import Evidence
 from fsmend_collector.diagnosis.fault import Fault
-from fsmend_collector.diagnosis.holds import NO_REPAIR, Hold, Holds
+from fsmend_collector.diagnosis.holds import NO_REPAIR, PART_OF, Hold, Holds
 from fsmend_collector.diagnosis.incident import IncidentChange
 from fsmend_collector.diagnosis.joining import FaultKey
 from fsmend_collector.diagnosis.ledger import Ledger
+from fsmend_collector.diagnosis.looked import Looked
 from fsmend_proto.v1 import command_pb2, event_pb2
 
 FINAL_STATES = frozenset(
@@ -46,7 +47,7 @@ class CommandWatch:
         if evidence.severity == event_pb2.SEVERITY_CRITICAL or not (CLASSES[fault_class].holds or by_command):
             return False
         hold = self._holds.covering(evidence, now_ns)
-        if hold is None or (hold.ended_ns and not hold.healed):
+        if hold is None or (hold.ended_ns and not (hold.healed and hold.explains(evidence))):
             return False
         if not hold.ended_ns:
             hold.keep(evidence)
@@ -124,15 +125,16 @@ class CommandWatch:
         succeeded = update.state == command_pb2.COMMAND_STATE_SUCCEEDED
         hold.healed = succeeded and result.verdict in _GOOD and not left
         hold.ended_ns = max(time_ns, hold.started_ns, 1)
-        findings, hold.findings = hold.findings, []
+        hold.looked = Looked.of(result) if hold.action.startswith(PART_OF) else None
         if hold.healed:
-            findings = []
-        if hold.proves:
+            hold.findings = [one for one in hold.findings if not hold.explains(one)]
+        if hold.proves and hold.looked is None:
             self._keep_proof(hold.agent_id, target)
         text = _result_text(update, hold)
         changes: list[IncidentChange] = []
         for fault in self._targets(hold.agent_id, target):
             changes += self._finish(fault, hold, target, text, now_ns)
+        findings, hold.findings = hold.findings, []
         if left or (succeeded and result.verdict in _BAD):
             findings.append(_unhealed(hold, target, text, max(left, 1), times_ns))
         return changes, findings
@@ -150,7 +152,7 @@ class CommandWatch:
         if was_active:
             what = "command finished" if hold.action in NO_REPAIR else "repair finished"
             fault.timeline.add(hold.ended_ns, what, text, hold.command_id)
-        if hold.proves:
+        if hold.proves_well(fault):
             proof = Proof.FS_CHECK if target.filesystem_uuid else Proof.DEVICE_CHECK
             fault.prove(proof, hold.ended_ns, text)
         return self._ledger.tell(fault, now_ns, "repair finished" if was_active and fault.active else "")

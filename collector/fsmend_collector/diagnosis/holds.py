@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
 from fsmend_collector.diagnosis.evidence import Evidence
+from fsmend_collector.diagnosis.fault import Fault
+from fsmend_collector.diagnosis.looked import Looked
 
 _FINDINGS_KEPT = 1_000
 _HOLDS_AN_AGENT = 200  # an agent that names commands nobody sent must not fill memory
@@ -14,6 +16,9 @@ NO_REPAIR = frozenset({"collect_evidence", "self_test"})
 
 REST_OF = "rest of "
 """Before an action's name: it went on where an earlier one was cut short, so it says nothing of what that had seen."""
+
+PART_OF = "part of "
+"""Before an action's name: it named pieces of its target."""
 
 
 @dataclass(slots=True)
@@ -26,6 +31,7 @@ class Hold:
         healed: whether its end explains its findings; None while it runs.
         findings: evidence that waits for the end, at most a thousand; the scrub's own count is exact.
         found: how many errors the findings stand for.
+        looked: at what it looked, once it ended; None: at all of its target.
     """
 
     command_id: str
@@ -38,11 +44,20 @@ class Hold:
     healed: bool | None = None
     findings: list[Evidence] = field(default_factory=list)
     found: int = 0
+    looked: Looked | None = None
 
     @property
     def proves(self) -> bool:
-        """Say whether its end proves that all of its target is well."""
+        """Say whether its end proves that what it looked at is well."""
         return bool(self.healed) and not self.action.startswith(REST_OF)
+
+    def proves_well(self, fault: Fault) -> bool:
+        """Say whether its end proves that a fault is over: it looked at all of it, and nothing failed beside."""
+        return self.proves and (self.looked is None or (not self.findings and self.looked.covers(fault)))
+
+    def explains(self, evidence: Evidence) -> bool:
+        """Say whether its good end explains a finding that it covers."""
+        return bool(evidence.command_id) or self.looked is None or not self.looked.is_beside(evidence)
 
     def covers(self, evidence: Evidence, holdoff_ns: int) -> bool:
         """Say whether the finding belongs to this command, by its id or by its time."""

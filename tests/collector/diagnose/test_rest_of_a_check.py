@@ -12,7 +12,12 @@ WHERE = pb.XfsScrubPosition(stage=pb.XFS_SCRUB_STAGE_INODES, ino=131)
 
 
 @pytest.mark.parametrize(
-    ("scrub", "action"), [(pb.ScrubXfs(resume=WHERE), "rest of scrub_xfs"), (pb.ScrubXfs(), "scrub_xfs")]
+    ("scrub", "action"),
+    [
+        (pb.ScrubXfs(resume=WHERE), "rest of scrub_xfs"),
+        (pb.ScrubXfs(items=[pb.XfsScrubItem(type=5)]), "part of scrub_xfs"),
+        (pb.ScrubXfs(), "scrub_xfs"),
+    ],
 )
 def test_its_end_is_told_as_that_of_the_rest(monkeypatch, scrub, action):
     row = SimpleNamespace(

@@ -42,9 +42,13 @@ def _result(command: command_pb2.Command) -> command_pb2.CommandResult | None:
             reading.verdict = command_pb2.VERDICT_NOT_APPLICABLE
             reading.evidence.add(name="kernel_log", content=b"simulated: no kernel, no log\n")
         case "scrub_xfs":
-            reading.xfs_scrubs.add(name="the whole filesystem", calls=1)
+            if not command.scrub_xfs.items:
+                reading.xfs_scrubs.add(name="the whole filesystem", calls=1)
+            for item in command.scrub_xfs.items:
+                reading.xfs_scrubs.add(item=item, calls=1)
         case "scrub_btrfs":
-            reading.scrubs.add(devid=1)
+            for devid in command.scrub_btrfs.devids or [1]:
+                reading.scrubs.add(devid=devid)
         case _:
             return None
     return reading
