@@ -159,13 +159,13 @@ def _scrub_btrfs(command: command_pb2.Command, incident: incident_pb2.Incident) 
 
 def _repair_xfs(command: command_pb2.Command, incident: incident_pb2.Incident) -> None:
     """Repair what is sick; the whole filesystem when nothing says what that is."""
-    command.repair_xfs.items.extend(items_of(incident.places))
+    command.repair_xfs.items.extend(items_of(incident.places, others_unknown=incident.others_unknown))
     command.repair_xfs.SetInParent()
 
 
 def _scrub_xfs(command: command_pb2.Command, incident: incident_pb2.Incident) -> None:
     """Check the same."""
-    command.scrub_xfs.items.extend(items_of(incident.places))
+    command.scrub_xfs.items.extend(items_of(incident.places, others_unknown=incident.others_unknown))
     command.scrub_xfs.SetInParent()
 
 
@@ -174,7 +174,9 @@ def _names_btrfs_devices(incident: incident_pb2.Incident) -> bool:
 
 
 def _names_xfs_parts(incident: incident_pb2.Incident) -> bool:
-    return bool(items_of(incident.places)) or is_more_than_named(incident.places)
+    return bool(items_of(incident.places)) or is_more_than_named(
+        incident.places, others_unknown=incident.others_unknown
+    )
 
 
 _EVIDENCE = Step("collect_evidence", command_pb2.ACTION_CLASS_OBSERVE, _collect, attempts=1)

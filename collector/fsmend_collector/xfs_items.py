@@ -31,17 +31,26 @@ PLACES_LIMIT = 64
 """An incident lists so many places, the sick ones first."""
 
 
-def is_more_than_named(places: Sequence[incident_pb2.Place]) -> bool:
-    """Say whether more is sick than can be named: then pieces would mend a part, and the whole is to be taken."""
-    return (len(places) >= PLACES_LIMIT and bool(places[-1].xfs_sick)) or len(_items(places)) > ITEMS_LIMIT
+def is_more_than_named(places: Sequence[incident_pb2.Place], *, others_unknown: bool = False) -> bool:
+    """Say whether more is sick than can be named: then pieces would mend a part, and the whole is to be taken.
+
+    Args:
+        places: of the incident.
+        others_unknown: the kernel merged errors, so places are missing.
+    """
+    return (
+        others_unknown
+        or (len(places) >= PLACES_LIMIT and bool(places[-1].xfs_sick))
+        or len(_items(places)) > ITEMS_LIMIT
+    )
 
 
-def items_of(places: Sequence[incident_pb2.Place]) -> list[command_pb2.XfsScrubItem]:
+def items_of(places: Sequence[incident_pb2.Place], *, others_unknown: bool = False) -> list[command_pb2.XfsScrubItem]:
     """Return the pieces to mend for an incident's places, each once.
 
     None when no place says what is sick, and when more is sick than can be named: the whole filesystem.
     """
-    return [] if is_more_than_named(places) else _items(places)
+    return [] if is_more_than_named(places, others_unknown=others_unknown) else _items(places)
 
 
 def _items(places: Iterable[incident_pb2.Place]) -> list[command_pb2.XfsScrubItem]:

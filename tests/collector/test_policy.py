@@ -282,3 +282,13 @@ def test_a_repair_that_found_that_only_offline_helps_is_not_repeated():
     offline = past("repair_xfs", verdict=command_pb2.VERDICT_OFFLINE_NEEDED)
     assert propose(sick_xfs(), xfs_inventory(), [COLLECTED, offline], CONFIG, NOW) == []
     assert recommend(sick_xfs(), xfs_inventory(), [offline], CONFIG) == ANSWERS["FS_CORRUPTION", "xfs"].person
+
+
+@pytest.mark.parametrize("repair", [True, False])
+def test_where_the_kernel_merged_errors_the_whole_xfs_is_taken_at_once(repair):
+    merged = sick_xfs()
+    merged.others_unknown = True
+    (one,) = propose(merged, xfs_inventory(repair=repair), [COLLECTED], CONFIG, NOW)
+    action = one.command.WhichOneof("action")
+    assert action == ("repair_xfs" if repair else "scrub_xfs")
+    assert list(getattr(one.command, action).items) == []

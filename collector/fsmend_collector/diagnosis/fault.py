@@ -32,6 +32,7 @@ class Fault:
     Attributes:
         key: what it is of.
         generation: the unit's incidents of this family are numbered from 0.
+        others_ns: latest error that stands for more places than it names, 0: none does.
         opened_ns: when it became an incident, 0: it has not crossed its rate yet.
         settled: time and text of the proof that a stored incident was closed with.
         merged_into: id of the incident that explains this one.
@@ -52,6 +53,7 @@ class Fault:
         self._proofs: dict[Proof, tuple[int, str]] = {}
         self._scopes: dict[str, tuple[int, bool]] = {}
         self._ever_sick: set[str] = set()
+        self.others_ns = 0
         self.opened_ns = 0
         self.updated_ns = 0
         self.settled: tuple[int, str] = (0, "")
@@ -70,6 +72,8 @@ class Fault:
         self.tally.add(evidence)
         self.places.add(evidence)
         self.take_scope(evidence)
+        if evidence.others_unknown:
+            self.others_ns = max(self.others_ns, evidence.latest_ns)
         self.latest[fault_class] = max(self.latest.get(fault_class, 0), evidence.latest_ns)
         return True
 
@@ -93,6 +97,12 @@ class Fault:
             self._scopes[evidence.scope] = max(self._scopes.get(evidence.scope, new), new)
             if evidence.sick:
                 self._ever_sick.add(evidence.scope)
+
+    @property
+    def others_unknown(self) -> bool:
+        """Say whether more is broken than the places name, and no check looked at all since."""
+        checked_ns, _ = max(self._proofs.get(Proof.FS_CHECK, (0, "")), self.settled)
+        return self.others_ns > checked_ns
 
     def place_rows(self) -> list[incident_pb2.Place]:
         """Return the places, those that are sick by the latest reading in front."""

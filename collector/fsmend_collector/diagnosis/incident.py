@@ -71,6 +71,7 @@ def incident_of(fault: Fault, beneath: Fault | None, consequences: list[Fault]) 
         timeline=fault.timeline.entries(),
         places=fault.place_rows(),
         errnos=sorted(tally.errnos),
+        others_unknown=fault.others_unknown,
     )
     if proven is not None:
         incident.resolved_ns, incident.resolution = proven
@@ -219,6 +220,7 @@ def fault_of(incident: incident_pb2.Incident, key: FaultKey, generation: int, co
         if member.device_id:
             tally.devices[member.device_id] = member.device_name
     tally.devids.update({int(one.value): 1 for one in incident.suspects if one.dimension == DEVID_DIMENSION})
+    fault.others_ns = latest_ns if incident.others_unknown else 0
     for place in incident.places:
         fault.restore_place(place, incident.onset_ns)
     if incident.resolved_ns:

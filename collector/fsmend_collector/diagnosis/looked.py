@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fsmend_collector.diagnosis.evidence import Evidence
 from fsmend_collector.diagnosis.fault import Fault
 from fsmend_collector.diagnosis.places import PLACES_LISTED
-from fsmend_collector.xfs_items import is_more_than_named, items_of
+from fsmend_collector.xfs_items import items_of
 from fsmend_proto.v1 import command_pb2, event_pb2
 
 _Piece = tuple[int, int, int]  # scrub type, inode, group where there is no inode
@@ -37,9 +37,9 @@ class Looked:
         if fault.tally.devids:
             return fault.tally.devids.keys() <= self.devids
         places = fault.place_rows()
-        if is_more_than_named(places) or fault.places.count() > PLACES_LISTED:
+        needed = _pieces(items_of(places, others_unknown=fault.others_unknown))
+        if fault.places.count() > PLACES_LISTED:
             return False
-        needed = _pieces(items_of(places))
         return bool(needed) and needed <= self.pieces
 
     def is_beside(self, evidence: Evidence) -> bool:

@@ -105,6 +105,7 @@ class Incident(_message.Message):
     ERRNOS_FIELD_NUMBER: _builtins.int
     STATISTICS_FIELD_NUMBER: _builtins.int
     INSUFFICIENT_FIELD_NUMBER: _builtins.int
+    OTHERS_UNKNOWN_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     code: _builtins.str
     """FS_CORRUPTION, DEVICE_MEDIUM_ERRORS … : docs/incidents.md"""
@@ -129,6 +130,8 @@ class Incident(_message.Message):
     merged_into: _builtins.str
     insufficient: _builtins.str
     """what others fail nearby, too few to be a shared cause"""
+    others_unknown: _builtins.bool
+    """the kernel merged errors: more is broken than `places` names"""
     @_builtins.property
     def unit(self) -> Global___Unit:
         """what is broken"""
@@ -191,10 +194,11 @@ class Incident(_message.Message):
         errnos: _abc.Iterable[_builtins.int] | None = ...,
         statistics: Global___GroupStatistics | None = ...,
         insufficient: _builtins.str = ...,
+        others_unknown: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "statistics", b"statistics", "unit", b"unit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "code", b"code", "errnos", b"errnos", "evidence", b"evidence", "evidence_count", b"evidence_count", "id", b"id", "insufficient", b"insufficient", "locations", b"locations", "members", b"members", "merged_into", b"merged_into", "muted_until_ns", b"muted_until_ns", "occurrences", b"occurrences", "onset_ns", b"onset_ns", "opened_ns", b"opened_ns", "places", b"places", "recommendation", b"recommendation", "resolution", b"resolution", "resolved_ns", b"resolved_ns", "severity", b"severity", "sources", b"sources", "state", b"state", "statistics", b"statistics", "summary", b"summary", "suspects", b"suspects", "timeline", b"timeline", "unit", b"unit", "updated_ns", b"updated_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "code", b"code", "errnos", b"errnos", "evidence", b"evidence", "evidence_count", b"evidence_count", "id", b"id", "insufficient", b"insufficient", "locations", b"locations", "members", b"members", "merged_into", b"merged_into", "muted_until_ns", b"muted_until_ns", "occurrences", b"occurrences", "onset_ns", b"onset_ns", "opened_ns", b"opened_ns", "others_unknown", b"others_unknown", "places", b"places", "recommendation", b"recommendation", "resolution", b"resolution", "resolved_ns", b"resolved_ns", "severity", b"severity", "sources", b"sources", "state", b"state", "statistics", b"statistics", "summary", b"summary", "suspects", b"suspects", "timeline", b"timeline", "unit", b"unit", "updated_ns", b"updated_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

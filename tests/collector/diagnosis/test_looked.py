@@ -136,3 +136,28 @@ def test_a_scrub_of_one_device_proves_nothing_of_another():
 )
 def test_a_command_that_names_pieces_is_a_part(command, part):
     assert is_part(command) is part
+
+
+def test_after_merged_errors_pieces_prove_nothing_until_the_whole_was_checked():
+    diagnosis = engine()
+    feed(diagnosis, [xfs(ino=131, source="fanotify", count=2, others_unknown=True), sick_group(1, SICK_BNOBT)])
+    merged = only(diagnosis)
+    assert merged.others_unknown
+    assert items_of(merged.places, others_unknown=merged.others_unknown) == []
+    ended(diagnosis, looked_at(*items_of(merged.places)), 10)
+    assert state_name(only(diagnosis)) == "open"
+
+    now = START + 20 * SECOND
+    diagnosis.observe_update("a1", "c2", target("xfs"), looked_at(whole=True), now, now, "repair_xfs")
+    assert state_name(only(diagnosis)) == "resolved"
+    feed(diagnosis, [xfs(30, ino=132, source="fanotify")])
+    again = only(diagnosis)
+    assert (state_name(again), again.others_unknown) == ("open", False)
+
+
+def test_that_errors_were_merged_outlives_a_restart():
+    diagnosis = engine()
+    feed(diagnosis, [xfs(ino=131, source="fanotify", count=2, others_unknown=True)])
+    later = engine()
+    later.restore(diagnosis.incidents(), START + SECOND)
+    assert only(later).others_unknown
