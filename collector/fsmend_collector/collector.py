@@ -115,6 +115,7 @@ class Collector:
                 diagnosis=config.diagnosis,
                 groups=config.groups,
                 population=lambda: self.diagnose.population,
+                backlog=lambda: self.diagnose.backlog,
             )
         )
         return Servers(
@@ -147,6 +148,7 @@ class Collector:
         """Do what is done at intervals, each part by itself."""
         async with asyncio.TaskGroup() as group:
             group.create_task(every(5.0, self.diagnose.run))
+            group.create_task(every(5.0, self.diagnose.order))
             group.create_task(every(1.0, self.dispatch.expire))
             group.create_task(every(10.0, self._note_presence))
             group.create_task(every(self.config.calendar.look_seconds, self.background.look))

@@ -11,7 +11,7 @@ import time
 
 from fsmend_collector.config import Config
 from fsmend_collector.diagnose.following import TICK_SECONDS, Following
-from fsmend_collector.diagnose.ordering import OPEN, Ordering
+from fsmend_collector.diagnose.ordering import Ordering
 from fsmend_collector.diagnose.rebuilding import rebuild
 from fsmend_collector.diagnose.writing import write_conclusions
 from fsmend_collector.diagnosis.groups import Population
@@ -21,6 +21,7 @@ from fsmend_collector.errors import StoreError
 from fsmend_collector.feed import Feed
 from fsmend_collector.fleet import Presence
 from fsmend_collector.store.engine import Store
+from fsmend_collector.waiting import Backlog
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,15 @@ class Diagnose:
         await self._store.read(rebuild, self._following, time.time_ns())
         self._written_through = self._following.cursor
 
+    @property
+    def backlog(self) -> Backlog:
+        """Return how far the policy is behind."""
+        return self._ordering.backlog()
+
+    async def order(self) -> None:
+        """Let the policy order repairs, for ever; beside `run`."""
+        await self._ordering.run()
+
     async def run(self) -> None:
         """Follow the store for ever."""
         topics = self._feed.follow("records", "commands", "presence", "words", at_least_every_seconds=TICK_SECONDS)
@@ -86,11 +96,11 @@ class Diagnose:
             # Agents' spools must drain first: in a storm diagnosis takes a fifth of the interpreter, and catches up.
             busy = self._store.writer.state.queued > 0 or self._feed.last_record_id > newest
             await asyncio.sleep(YIELD_FACTOR * (time.monotonic() - begun) if busy else 0)
-        if time.monotonic() - self._policy_seconds >= POLICY_SECONDS:
+        if time.monotonic() - self._policy_seconds >= POLICY_SECONDS and self._ordering.wants_round:
             self._policy_seconds = time.monotonic()
             # In a thread: of tens of thousands of incidents it takes seconds, and the loop serves the agents.
             found = await asyncio.to_thread(self._following.engine.incidents)
-            await self._ordering.consider([one for one in found if one.state in OPEN])
+            self._ordering.begin_round(found)
 
     async def _write(self) -> None:
         """Write what changed; what could not be written stays pending."""
@@ -106,4 +116,4 @@ class Diagnose:
         self._written_seconds, self._written_through = time.monotonic(), pending.through
         if pending.latest:
             self._feed.changed("incidents")
-            await self._ordering.consider(pending.latest.values())
+            self._ordering.offer(pending.latest.values())

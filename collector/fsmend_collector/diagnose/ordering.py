@@ -1,9 +1,10 @@
 """From incidents to commands: ask the policy, queue what it proposes, note what it would have proposed."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from sqlalchemy import Connection, or_, select
@@ -19,23 +20,25 @@ from fsmend_collector.diagnose.braking import (
     stopped_commands,
     storm_now,
 )
+from fsmend_collector.diagnose.isolating import Isolation, write_isolated
 from fsmend_collector.diagnose.reading import inventory_of
 from fsmend_collector.diagnose.writing import write_recommendation
 from fsmend_collector.dispatch import Dispatch
 from fsmend_collector.errors import CommandRefused, StoreError
-from fsmend_collector.policy import ANSWERS, PastCommand, PolicyConfig, ProposedCommand, propose, recommend
+from fsmend_collector.policy import PastCommand, PolicyConfig, ProposedCommand, propose, recommend
 from fsmend_collector.store.engine import Store
 from fsmend_collector.store.schema import agents, commands, incidents
 from fsmend_collector.store.views import is_connected
+from fsmend_collector.waiting import OPEN, Backlog, Waiting, calls, worst_first
 from fsmend_proto.v1 import command_pb2, incident_pb2
 
 log = logging.getLogger(__name__)
 
-OPEN = (incident_pb2.INCIDENT_STATE_OPEN, incident_pb2.INCIDENT_STATE_REPAIRING)
+RETRY_SECONDS = 2.0
 
 
 class Ordering:
-    """Carry out what the policy says about incidents."""
+    """Carry out what the policy says about incidents, beside diagnosis: a storm of orders must not delay the scan."""
 
     def __init__(self, store: Store, dispatch: Dispatch, config: PolicyConfig, hosts: Callable[[], int]) -> None:
         self._store = store
@@ -44,6 +47,9 @@ class Ordering:
         self._hosts = hosts
         self._one_at_a_time = asyncio.Lock()
         self._waits = False
+        self._waiting = Waiting()
+        self._wake = asyncio.Event()
+        self._isolation = Isolation()
         self._shadowed: set[tuple[str, str]] = set()
         self._advice: dict[str, str] = {}
 
@@ -54,25 +60,82 @@ class Ordering:
         else:
             self._advice.pop(incident.id, None)
 
-    async def consider(self, incidents: Iterable[incident_pb2.Incident]) -> None:
-        """Queue what the policy proposes for the open ones among these incidents, the worst first."""
-        async with self._one_at_a_time:
-            await self._consider(incidents)
+    @property
+    def wants_round(self) -> bool:
+        """Say whether the last round over everything that is open is over."""
+        return self._waiting.wants_round
 
-    async def _consider(self, incidents: Iterable[incident_pb2.Incident]) -> None:
-        try:
-            await self._brake()
-            await self._withdraw()
-        except StoreError as error:
-            log.warning("no commands now: %s", error)
-            return
-        for incident in sorted(incidents, key=lambda one: (-one.severity, one.opened_ns, one.id)):
-            if incident.state not in OPEN or (incident.code, incident.unit.filesystem_type) not in ANSWERS:
-                continue
+    def backlog(self) -> Backlog:
+        """Say how far the policy is behind."""
+        return self._waiting.backlog(time.monotonic())
+
+    def offer(self, changed: Iterable[incident_pb2.Incident]) -> None:
+        """Have the policy look at incidents that changed, soon."""
+        self._waiting.add(changed, time.monotonic())
+        self._wake.set()
+
+    def begin_round(self, everything: Collection[incident_pb2.Incident]) -> None:
+        """Have it look at everything that is open; what that calls for changes with time alone."""
+        self._waiting.begin_round(everything)
+        known = {one.id for one in everything if one.state in OPEN}
+        self._advice = {name: advice for name, advice in self._advice.items() if name in known}
+        self._shadowed = {one for one in self._shadowed if one[0] in known}
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Look at what waits, for ever."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._look()
+
+    async def _look(self) -> None:
+        """Look at all that waits, and once when nothing does: what is over may have commands to take back."""
+        batch = None
+        while batch != []:
+            begun, batch = time.monotonic(), self._waiting.take()
+            if await self.consider(batch):
+                # In a storm ingest and diagnosis come first: half the time at most is for orders.
+                await asyncio.sleep(time.monotonic() - begun)
+            else:
+                self._waiting.add(batch, begun)
+                self._wake.set()
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def consider(self, incidents: Iterable[incident_pb2.Incident]) -> bool:
+        """Queue what the policy proposes for the open ones among these incidents, the worst first.
+
+        Returns:
+            false when the store does not answer: nothing was looked at.
+        """
+        async with self._one_at_a_time:
             try:
-                await self._consider_one(incident)
+                await self._tell_faults()
+                await self._brake()
+                await self._withdraw()
             except StoreError as error:
-                log.warning("no command for incident %s now: %s", incident.id, error)
+                log.warning("no commands now: %s", error)
+                return False
+            for incident in worst_first(one for one in incidents if calls(one)):
+                await self._consider_apart(incident)
+            return True
+
+    async def _consider_apart(self, incident: incident_pb2.Incident) -> None:
+        """Consider one; what it breaks must not keep the others from being repaired."""
+        try:
+            await self._consider_one(incident)
+        except StoreError as error:
+            log.warning("no command for incident %s now: %s", incident.id, error)
+        except Exception as error:  # supervisor: it is isolated and shown  # noqa: BLE001
+            self._isolation.note(f"policy for {incident.id}", error, time.time_ns())
+            # What cannot be written now is written with the next batch.
+            with contextlib.suppress(StoreError):
+                await self._tell_faults()
+
+    async def _tell_faults(self) -> None:
+        if found := self._isolation.unwritten[:]:
+            await self._store.write(write_isolated, found)
+            del self._isolation.unwritten[: len(found)]
 
     async def _consider_one(self, incident: incident_pb2.Incident) -> None:
         advice, proposals = await self._store.read(judge, incident, self._config, time.time_ns())

@@ -10,6 +10,7 @@ from fsmend_proto.v1 import query_pb2 as pb
 
 # Agents renew long before; one that is so close to the end has failed to.
 CERTIFICATE_WARNING_NS = 7 * 86_400_000_000_000
+POLICY_LATE_SECONDS = 60
 LISTED_DETAILS = 20
 
 OK, WARN, ERR = pb.HEALTH_STATUS_OK, pb.HEALTH_STATUS_WARN, pb.HEALTH_STATUS_ERR
@@ -119,6 +120,15 @@ def _repairs(facts: HealthFacts, _: int) -> list[pb.HealthCheck]:
     return _check("REPAIRS_STOPPED", ERR, "automatic repairs are stopped until a person releases them", details)
 
 
+def _policy(facts: HealthFacts, _: int) -> list[pb.HealthCheck]:
+    late = facts.policy_backlog
+    details = []
+    if late.oldest_seconds >= POLICY_LATE_SECONDS:
+        details.append(f"{_several(late.waiting, 'incident')} wait, the first for {late.oldest_seconds:.0f} s")
+        details += [f"{late.put_off} times since the start there was no place to wait"] if late.put_off else []
+    return _check("POLICY_BEHIND", WARN, "the policy is behind: evidence and repairs are ordered late", details)
+
+
 def _store(facts: HealthFacts, _: int) -> list[pb.HealthCheck]:
     details = [facts.store_failure] if facts.store_failure else []
     return _check("STORE_FAILING", ERR, "the store takes no writes; agents keep what they have", details)
@@ -128,6 +138,7 @@ _CHECKS: tuple[Callable[[HealthFacts, int], list[pb.HealthCheck]], ...] = (
     _store,
     _diagnosis,
     _repairs,
+    _policy,
     _incidents,
     _quarantined,
     _silent,

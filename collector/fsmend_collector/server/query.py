@@ -32,6 +32,7 @@ from fsmend_collector.store.engine import Store
 from fsmend_collector.store.health_reads import SourceStates, read_health_facts
 from fsmend_collector.store.keyset import BadPageToken
 from fsmend_collector.store.scope import NoSuchHost
+from fsmend_collector.waiting import Backlog
 from fsmend_proto.v1 import command_pb2
 from fsmend_proto.v1 import query_pb2 as pb
 from fsmend_proto.v1.query_pb2_grpc import QueryServicer
@@ -56,6 +57,7 @@ class QueryParts:
         token_seconds: how long a token is good when the operator does not say.
         diagnosis, groups: the settings that diagnosis runs with.
         population: gives the population that diagnosis counts with.
+        backlog: says how far the policy is behind.
     """
 
     store: Store
@@ -67,6 +69,7 @@ class QueryParts:
     diagnosis: DiagnosisConfig = field(default_factory=DiagnosisConfig)
     groups: ScanSettings = field(default_factory=ScanSettings)
     population: Callable[[], Population] = Population
+    backlog: Callable[[], Backlog] = Backlog
 
 
 class QueryService(Asking, Changing, Replaying, QueryServicer):
@@ -106,6 +109,7 @@ class QueryService(Asking, Changing, Replaying, QueryServicer):
             now_ns = time.time_ns()
             facts = await self._parts.store.read(read_health_facts, self._sources, now_ns)
             facts.store_failure = self._parts.store.writer.state.failure
+            facts.policy_backlog = self._parts.backlog()
             return assess(facts, now_ns)
 
     async def List(self, request: pb.ListRequest, context: Context) -> pb.ListReply:

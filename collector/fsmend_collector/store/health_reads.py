@@ -11,6 +11,7 @@ from fsmend_collector.store import queries
 from fsmend_collector.store.reads import agent_names
 from fsmend_collector.store.schema import agents, audit, commands, devices, events, filesystems, gaps, incidents, meta
 from fsmend_collector.store.views import OPEN_INCIDENTS, AgentName
+from fsmend_collector.waiting import Backlog
 from fsmend_proto.v1 import command_pb2, event_pb2, record_pb2
 
 HOUR_NS = 3_600_000_000_000
@@ -55,6 +56,7 @@ class HealthFacts:
         diagnosis_faults: what diagnosis could not take within a day, newest first, at most 1,000.
         repairs_stopped: why automatic repairs are stopped, empty when they are not.
         store_failure: why the writer cannot commit, empty when it can.
+        policy_backlog: how far the policy is behind with ordering.
     """
 
     agents: list[Row[Any]] = field(default_factory=list)
@@ -70,6 +72,7 @@ class HealthFacts:
     commands_running: int = 0
     events_last_hour: int = 0
     store_failure: str = ""
+    policy_backlog: Backlog = field(default_factory=Backlog)
 
 
 class SourceStates:
