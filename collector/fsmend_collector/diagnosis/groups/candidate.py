@@ -35,6 +35,7 @@ class Candidate:
         base_per_hour: of one unit of the fleet: causes compare on the same ground.
         shape: of the gamma behind it.
         penalty: nats that any cause of its dimension must earn.
+        prior: of these, what it must earn whatever its dimension: how rare shared causes are.
         here: host → units of the group on it; 0: unknown.
     """
 
@@ -51,6 +52,7 @@ class Candidate:
     base_per_hour: float
     shape: float
     penalty: float
+    prior: float = 0.0
     here: Callable[[str], int] = _unknown
     row: Dimension = field(init=False)
     order: tuple[int, str, str, int, int] = field(init=False)
@@ -82,6 +84,11 @@ class Candidate:
         if self._whole is None:
             self._whole = self.score(self.marks)
         return self._whole
+
+    @property
+    def coincidence(self) -> float:
+        """Return what an independent cause costs in the interval of another, in nats: less where it is long."""
+        return max(0.0, self.prior - math.log(self.span_hours / _LEAST_SPAN_HOURS))
 
     def score(self, marks: Collection[Mark]) -> float:
         """Return the penalised log likelihood ratio of the group being at fault, by these of its marks; see Tally."""

@@ -1,11 +1,13 @@
 """Explain: which few shared causes account best for the marks? Peel the best one off and look again.
 
 A large group may score high only because it holds several small causes. So the best one is compared with the best
-explanation by finer groups inside it, each of which must earn its own penalty; the higher total wins.
+explanation by finer groups inside it, each of which must earn its own penalty; the higher total wins. Where that is
+several places at one time, and all of it of one model, kernel or label, the places may as well be where that shows:
+then they are one cause, when the coincidence of several costs more than the name of the model.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fsmend_collector.diagnosis.groups.candidate import Candidate
 from fsmend_collector.diagnosis.groups.dimensions import LABEL_DIMENSIONS
@@ -36,6 +38,7 @@ class Explanation:
         suspects: other groups that would explain most of it, with their scores, best first.
         rivals: the candidates behind the suspects, with what was left for them to explain.
         around: groups that it lies in: (group, its hosts, those that fail), as the exact test saw them.
+        places: where it shows, when it does in some places only, the most marks first.
     """
 
     candidate: Candidate
@@ -44,6 +47,7 @@ class Explanation:
     suspects: list[tuple[Group, float]] = field(default_factory=list)
     rivals: Mapping[Group, tuple[Candidate, frozenset[Mark]]] = field(default_factory=dict)
     around: list[tuple[Group, int, int]] = field(default_factory=list)
+    places: tuple[Group, ...] = ()
 
 
 def explain(candidates: list[Candidate], within: Within) -> list[Explanation]:
@@ -71,7 +75,8 @@ def _next(peel: Peel, within: Within, depth: int) -> list[Explanation] | None:
         finer = [one for one in finer if _is_place(one.candidate) and _is_place(best.candidate)]
     parts = _parts(finer, best, within, depth + 1) if finer else []
     if more and sum(one.score for one in parts) > best.score:
-        return parts
+        joined = _in_places(best, parts)
+        return parts if joined is None else [joined]
     strayed = _with_strays(best, parts)
     return [strayed] if strayed is not None and strayed.score > best.score else [best]
 
@@ -84,6 +89,43 @@ def _parts(finer: list[Standing], best: Explanation, within: Within, depth: int)
         found += taken
         peel.take(frozenset().union(*(one.marks for one in taken)))
     return found
+
+
+def _in_places(best: Explanation, parts: list[Explanation]) -> Explanation | None:
+    """Return one cause that shows in several places; None: as several causes at one time they explain more.
+
+    Each place still pays for which one it is, and is judged over the time of the whole: what happens there at other
+    times is no coincidence. What falls away is the price of the others being there at that time by chance; what comes
+    in is that of which model, kernel or label it is.
+    """
+    whole = best.candidate
+    if len(parts) < 2 or whole.row.local or not whole.row.parents or _is_place(whole):
+        return None
+    if any(_stands_for_itself(one) for one in parts):
+        return None
+    lost = sum(_lost_over(one, whole) for one in parts)
+    gained = (len(parts) - 1) * whole.coincidence - (whole.penalty - whole.prior) - lost
+    if gained <= 0:
+        return None
+    places = sorted(parts, key=lambda one: (-len(one.marks), one.candidate.order))
+    marks = frozenset().union(*(one.marks for one in parts))
+    score = sum(one.score for one in parts) + gained
+    return Explanation(whole, marks, score, places=tuple(one.candidate.group for one in places))
+
+
+def _lost_over(part: Explanation, whole: Candidate) -> float:
+    """Return what a cause loses when it is judged over the time of another one."""
+    one = part.candidate
+    wider = replace(one, start_ns=min(one.start_ns, whole.start_ns), end_ns=max(one.end_ns, whole.end_ns))
+    return one.score(part.marks) - wider.score(part.marks)
+
+
+def _stands_for_itself(part: Explanation) -> bool:
+    """Say whether a cause is more than where another one shows: lies within a host, or so much of it fails."""
+    one = part.candidate
+    if not (_is_place(one) or one.group[0].startswith("label:")):
+        return True
+    return len({mark.agent_id for mark in part.marks}) >= _PLACE_FAILS * one.hosts
 
 
 def _finer(peel: Peel, best: Explanation) -> list[Standing]:

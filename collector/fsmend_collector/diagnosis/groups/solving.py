@@ -221,6 +221,7 @@ class Solving:
             base_per_hour=expected.fleet_per_hour,
             shape=expected.shape,
             penalty=counting.penalty(group),
+            prior=counting.settings.prior_nats,
             here=partial(counting.units_here, group=group, kind=kind),
         )
 

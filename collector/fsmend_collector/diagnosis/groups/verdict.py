@@ -3,6 +3,7 @@
 import hashlib
 import math
 from dataclasses import dataclass, field
+from itertools import chain
 
 from fsmend_collector.diagnosis.groups.counting import Counting
 from fsmend_collector.diagnosis.groups.dimensions import dimension
@@ -35,6 +36,7 @@ class Verdict:
         odds: of this cause against the suspects together.
         marks: what it explains.
         changes: names of changes that came before most of it.
+        places: where it shows, when it does in some places only.
         best: the explanation behind it, which knows the suspects' candidates.
     """
 
@@ -48,6 +50,7 @@ class Verdict:
     latest_ns: int
     statistics: Statistics
     changes: tuple[str, ...] = ()
+    places: tuple[Group, ...] = ()
     best: Explanation | None = field(default=None, compare=False, repr=False)
     counting: Counting | None = field(default=None, compare=False, repr=False)
 
@@ -55,7 +58,8 @@ class Verdict:
     def face(self) -> tuple[object, ...]:
         """Return what must be told when it changes."""
         suspects = tuple(one.group for one in self.suspects)
-        return (self.incident_id, self.code, suspects, self.onset_ns, self.latest_ns, len(self.marks), self.changes)
+        times = (self.onset_ns, self.latest_ns)
+        return (self.incident_id, self.code, suspects, *times, len(self.marks), self.changes, self.places)
 
 
 def verdict_of(
@@ -78,6 +82,7 @@ def verdict_of(
         latest_ns=latest_ns,
         statistics=statistics_of(best.candidate, best.marks, best.score, counting),
         changes=changes,
+        places=tuple(dict.fromkeys(chain.from_iterable(one.places for one in parts))),
         best=best,
         counting=counting,
     )
