@@ -6,12 +6,13 @@ from fsmend_collector.diagnosis.groups.aspects import DEVICE, FILESYSTEM
 from fsmend_collector.diagnosis.groups.codes import GROUP_CODES
 from fsmend_collector.diagnosis.groups.marks import Mark
 from fsmend_collector.diagnosis.groups.verdict import Verdict
-from fsmend_collector.diagnosis.hypotheses import cause_of, figures, shown_value, suspect_of
+from fsmend_collector.diagnosis.hypotheses import cause_of, figures, named, shown_value, suspect_of
 from fsmend_collector.diagnosis.timeline import Timeline
 from fsmend_proto.v1 import incident_pb2
 
 _MEMBERS_LISTED = 1_000
 _EVIDENCE_LISTED = 100
+_PLACES_SHOWN = 3
 _State = incident_pb2.IncidentState
 
 
@@ -113,6 +114,10 @@ def _summary(verdict: Verdict, shown: str) -> str:
         count=len(hosts) if verdict.statistics.counted == "hosts" else len(units),
         counted=verdict.statistics.counted,
     )
+    if verdict.places:
+        shown_places = [named(one, {}) for one in verdict.places[:_PLACES_SHOWN]]
+        more = [f"{len(verdict.places) - _PLACES_SHOWN} more places"] if verdict.places[_PLACES_SHOWN:] else []
+        text += f", in {', '.join(shown_places + more)}"
     figures = verdict.statistics
     return f"{text} ({figures.observed} {figures.counted} of {figures.units} units, {figures.expected:.2g} expected)"
 
