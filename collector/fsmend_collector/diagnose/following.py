@@ -86,6 +86,7 @@ class Following:
             self._do("revoked agents", now_ns, lambda: self._retire(connection, now_ns))
             self.take_changes(connection, now_ns)
         self.pending.isolated, self.isolation.unwritten = self.pending.isolated + self.isolation.unwritten, []
+        self.pending.put_together()
         self.pending.through = self.cursor = through
         return through < queries.last_record_id(connection)
 

@@ -26,6 +26,8 @@ class Conclusions:
     """Changes that are not written yet: the newest state of each incident, all evidence, and what a restart needs.
 
     Attributes:
+        told: incident → its newest change, not put together yet.
+        latest: incident → the newest of it that is put together.
         through: id through which diagnosis has read.
         words_through: id in the audit through which operators' words are obeyed.
         counted: agent → what it counts for in the population; None: it has left the fleet.
@@ -37,6 +39,7 @@ class Conclusions:
 
     through: int = 0
     words_through: int = 0
+    told: dict[str, IncidentChange] = field(default_factory=dict)
     latest: dict[str, incident_pb2.Incident] = field(default_factory=dict)
     evidence: dict[str, dict[int, None]] = field(default_factory=dict)
     counted: dict[str, str | None] = field(default_factory=dict)
@@ -60,9 +63,14 @@ class Conclusions:
     def add(self, changes: Iterable[IncidentChange]) -> None:
         """Take changes in their order."""
         for change in changes:
-            self.latest[change.incident.id] = change.incident
-            known = self.evidence.setdefault(change.incident.id, {})
+            self.told[change.view.id] = change
+            known = self.evidence.setdefault(change.view.id, {})
             known.update((int(one), None) for one in change.evidence_ids if one.isascii() and one.isdigit())
+
+    def put_together(self) -> None:
+        """Make the incidents that were told; call it where the engine is not at work."""
+        self.latest.update((key, change.incident) for key, change in self.told.items())
+        self.told.clear()
 
 
 def write_conclusions(connection: Connection, conclusions: Conclusions) -> None:

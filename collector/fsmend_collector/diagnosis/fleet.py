@@ -7,14 +7,17 @@ policy orders no repair for them. When it is over, those that are not resolved c
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 
 from fsmend_collector.diagnosis.classing import class_of
 from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
 from fsmend_collector.diagnosis.evidence import Evidence
 from fsmend_collector.diagnosis.groups import GroupScan, HostView, Population, ScanSettings, Verdict, view_of
+from fsmend_collector.diagnosis.groups.marks import Mark
 from fsmend_collector.diagnosis.incident import IncidentChange
 from fsmend_collector.diagnosis.shared import SharedIncident
 from fsmend_collector.diagnosis.unit import UnitDiagnosis
+from fsmend_collector.diagnosis.view import IncidentView, view_of_made
 from fsmend_proto.v1 import command_pb2, incident_pb2, inventory_pb2, record_pb2
 
 _BEFORE_NS = 600 * SECONDS_NS
@@ -180,6 +183,7 @@ class FleetDiagnosis:
     def _take(self, verdict: Verdict, what: str, now_ns: int) -> list[IncidentChange]:
         """Take a verdict over into the incident that it is."""
         shared = self._shared.get(verdict.incident_id)
+        known: frozenset[Mark] = shared.verdict.marks if shared is not None else frozenset()
         stored = self._stored.pop(verdict.incident_id, None)
         if shared is None and stored is not None:
             shared, what = self._resume(verdict, stored), "changed"
@@ -200,63 +204,62 @@ class FleetDiagnosis:
             shared.merged_into, shared.withdrawn, shared.resolved_ns, shared.proof = "", False, 0, ""
             what = "reopened" if was != shared.state and what == "changed" else what
         shared.timeline.add(now_ns, what, verdict.code)
-        return [self._told(shared, what, now_ns)]
+        return [self._told(shared, what, now_ns, verdict.marks - known)]
 
     def _resume(self, verdict: Verdict, stored: incident_pb2.Incident) -> SharedIncident:
         """Go on with a stored shared cause, and with the incidents that it waits for."""
         shared = self._shared[verdict.incident_id] = SharedIncident.resumed(verdict, stored)
         for incident in self._held.pop(verdict.incident_id, ()):
-            if _counts_for(shared, incident):
+            if _counts_for(shared, view_of_made(incident).began_ns):
                 shared.unresolved.add(incident.id)
                 shared.members.add(incident.id)
         return shared
 
-    def _told(self, shared: SharedIncident, what: str, now_ns: int) -> IncidentChange:
+    def _told(
+        self, shared: SharedIncident, what: str, now_ns: int, fresh: frozenset[Mark] = frozenset()
+    ) -> IncidentChange:
         shared.updated_ns = now_ns
-        marks = sorted(shared.verdict.marks, key=lambda mark: mark.identity)
-        return IncidentChange(shared.incident(self._names), what, tuple(mark.evidence for mark in marks))
+        marks = sorted(fresh, key=lambda mark: mark.identity)
+        return IncidentChange(shared.view(self._names), what, tuple(mark.evidence for mark in marks))
 
     def _overlay(self, changes: list[IncidentChange], now_ns: int) -> list[IncidentChange]:
         """Show the incidents of members as merged."""
         told: list[IncidentChange] = []
         for change in changes:
-            told += self._overlay_one(change.incident, change.what, change.evidence_ids, now_ns)
+            told += self._overlay_one(change.view, change.what, change.evidence_ids, now_ns)
         return told
 
     def _overlay_agent(self, agent_id: str, now_ns: int) -> list[IncidentChange]:
         """Tell the incidents of one agent that a shared cause took in or let go."""
         told: list[IncidentChange] = []
-
-        def otherwise(incident_id: str, names: list[str]) -> bool:
-            return self._explainer(agent_id, names) != self._merged.get(incident_id, "")
-
-        for incident in self.units.incidents_of(agent_id, otherwise):
-            if incident.state != _RESOLVED or incident.id in self._merged:  # else it is over, and was told so
-                told += self._overlay_one(incident, "", (), now_ns)
+        for view in self.units.views_of(agent_id):
+            merged = self._merged.get(view.id, "")
+            if self._explainer(agent_id, view.names) == merged or (view.resolved and not merged):
+                continue  # it is explained as it was; or it is over, and was told so
+            told += self._overlay_one(view, "", (), now_ns)
         return told
 
     def _overlay_one(
-        self, incident: incident_pb2.Incident, what: str, evidence: tuple[str, ...], now_ns: int
+        self, view: IncidentView, what: str, evidence: tuple[str, ...], now_ns: int
     ) -> list[IncidentChange]:
         told: list[IncidentChange] = []
-        before, into = self._merged.get(incident.id, ""), self._shared_by(incident)
+        before, into = self._merged.get(view.id, ""), self._explainer(view.agent_id, view.names)
         if before and before != into:
-            told += self._leave(before, incident.id, now_ns)
-        if incident.state == _RESOLVED:
-            self._merged.pop(incident.id, None)
-            told = [IncidentChange(incident, what or "resolved", evidence), *told]
-            return told + (self._leave(into, incident.id, now_ns) if into else [])
+            told += self._leave(before, view.id, now_ns)
+        if view.resolved:
+            self._merged.pop(view.id, None)
+            told = [IncidentChange(view, what or "resolved", evidence), *told]
+            return told + (self._leave(into, view.id, now_ns) if into else [])
         if not into:
-            self._merged.pop(incident.id, None)
-            self._explain_alone(incident)
-            return [IncidentChange(incident, what or "reopened", evidence), *told]
+            self._merged.pop(view.id, None)
+            view.insufficient = partial(self._nearby, view)
+            return [IncidentChange(view, what or "reopened", evidence), *told]
         shared = self._shared[into]
-        if _counts_for(shared, incident):
-            shared.unresolved.add(incident.id)
-            shared.members.add(incident.id)
-        self._merged[incident.id] = into
-        incident.state, incident.merged_into = _MERGED, into
-        return [IncidentChange(incident, what if before == into else "merged", evidence), *told]
+        if _counts_for(shared, view.began_ns):
+            shared.unresolved.add(view.id)
+            shared.members.add(view.id)
+        self._merged[view.id] = view.into = into
+        return [IncidentChange(view, what if before == into else "merged", evidence), *told]
 
     def _leave(self, shared_id: str, incident_id: str, now_ns: int) -> list[IncidentChange]:
         """Take an incident off a shared cause; the last one that is resolved resolves it."""
@@ -278,15 +281,6 @@ class FleetDiagnosis:
             told += self._overlay_agent(agent_id, now_ns)
         return told
 
-    def _shared_by(self, incident: incident_pb2.Incident) -> str:
-        """Return the open shared cause that explains an incident; empty: none does."""
-        unit = incident.unit
-        own = (unit.device_id, unit.filesystem_uuid, incident.cause.value)
-        units = [*own, *(one.device_id for one in incident.members), *(one.filesystem_uuid for one in incident.members)]
-        if incident.code == "AGENT_SILENT":
-            units = [unit.agent_id]
-        return self._explainer(unit.agent_id, filter(None, units))
-
     def _explainer(self, agent_id: str, names: Iterable[str]) -> str:
         """Return the open shared cause that explains the first of an agent's units that one does; empty: none."""
         for name in names:
@@ -295,13 +289,14 @@ class FleetDiagnosis:
                 return shared.verdict.incident_id
         return ""
 
-    def _explain_alone(self, incident: incident_pb2.Incident) -> None:
+    def _nearby(self, view: IncidentView) -> str:
         """Say what else fails nearby, when it is too little for a shared cause."""
-        unit = incident.unit
-        near = self.scan.neighbours(unit.agent_id, unit.device_id or unit.filesystem_uuid)
-        if near:
+        for name in view.names[:1]:
+            near = self.scan.neighbours(view.agent_id, name)
             rows = [f"{count} other{'s' * (count > 1)} in {group[0]} {group[1]}" for group, count in near[:3]]
-            incident.insufficient = f"insufficient evidence of a shared cause: {', '.join(rows)}"
+            if rows:
+                return f"insufficient evidence of a shared cause: {', '.join(rows)}"
+        return ""
 
     def _unmute(self, now_ns: int) -> list[IncidentChange]:
         told = []
@@ -350,7 +345,7 @@ class FleetDiagnosis:
                 stored.state, stored.updated_ns = _RESOLVED, now_ns
                 stored.resolution = "withdrawn: the findings in the store no longer show that anything is shared"
                 stored.timeline.add(wall_ns=now_ns, what="resolved", text=stored.resolution)
-                changes.append(IncidentChange(stored, "resolved"))
+                changes.append(IncidentChange(view_of_made(stored), "resolved"))
         self._stored.clear()
         self._held.clear()
         agents.update((one.unit.agent_id, None) for one in self.units.incidents() if one.id in self._merged)
@@ -365,12 +360,9 @@ class FleetDiagnosis:
         return sorted(shown, key=lambda incident: incident.id)
 
 
-def _counts_for(shared: SharedIncident, incident: incident_pb2.Incident) -> bool:
-    """Say whether a shared cause waits for an incident. What was wrong with the unit before is only held.
-
-    The time of telling counts: clocks of hosts may be off.
-    """
-    return max(incident.onset_ns, incident.opened_ns) >= shared.verdict.onset_ns - _BEFORE_NS
+def _counts_for(shared: SharedIncident, began_ns: int) -> bool:
+    """Say whether a shared cause waits for an incident. What was wrong with the unit before is only held."""
+    return began_ns >= shared.verdict.onset_ns - _BEFORE_NS
 
 
 def _same(now: incident_pb2.Incident, stored: incident_pb2.Incident) -> bool:

@@ -7,6 +7,7 @@ from fsmend_collector.diagnosis.codes import CLASSES, CODES, Family
 from fsmend_collector.diagnosis.config import DiagnosisConfig
 from fsmend_collector.diagnosis.fault import Fault, incident_id
 from fsmend_collector.diagnosis.joining import FaultKey
+from fsmend_collector.diagnosis.view import IncidentView
 from fsmend_proto.v1 import event_pb2, incident_pb2
 
 _GENERATIONS_TRIED = 10_000
@@ -21,20 +22,27 @@ class IncidentChange:
     """One incident after one step.
 
     Attributes:
-        incident: the whole of it as it is now; store it under its id, replacing what was there.
+        view: of the incident; two changes of one incident in one step may have one that says the same.
         what: opened, evidence, changed (its code or severity), repair ordered, repairing, repair finished, resolved,
             reopened, muted, unmuted or merged.
         evidence_ids: events that belong to this step and not to an earlier change; the incident keeps a bounded list.
     """
 
-    incident: incident_pb2.Incident
+    view: IncidentView
     what: str
     evidence_ids: tuple[str, ...] = ()
+
+    @property
+    def incident(self) -> incident_pb2.Incident:
+        """Return the whole of it as it is now; store it under its id, replacing what was there."""
+        return self.view.incident
 
 
 def shown(raw: bytes | str) -> str:
     """Return what came from a host as text that is safe to show: what is no printable character is escaped."""
     text = raw if isinstance(raw, str) else raw.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
@@ -48,12 +56,13 @@ def incident_of(fault: Fault, beneath: Fault | None, consequences: list[Fault]) 
     """
     proven = fault.proven()
     tally = fault.tally
+    unit = _unit(fault)
     incident = incident_pb2.Incident(
         id=fault.id,
         code=fault.code.code,
         severity=fault.severity,
         state=fault.state,
-        unit=_unit(fault),
+        unit=unit,
         cause=_cause(fault, beneath),
         suspects=[incident_pb2.Cause(dimension=DEVID_DIMENSION, value=str(devid)) for devid in sorted(tally.devids)],
         members=_members(fault, consequences),
@@ -64,7 +73,7 @@ def incident_of(fault: Fault, beneath: Fault | None, consequences: list[Fault]) 
         locations=fault.places.count(),
         evidence=tally.evidence,
         evidence_count=tally.evidence_count,
-        summary=shown(_summary(fault, beneath)),
+        summary=shown(_summary(fault, beneath, unit)),
         recommendation=fault.code.action,
         muted_until_ns=fault.muted_until_ns,
         sources=sorted(tally.sources),
@@ -156,8 +165,7 @@ def _cause(fault: Fault, beneath: Fault | None) -> incident_pb2.Cause:
             return incident_pb2.Cause(dimension="host", value=fault.tally.named("host_name") or fault.key.agent_id)
 
 
-def _summary(fault: Fault, beneath: Fault | None) -> str:
-    unit = _unit(fault)
+def _summary(fault: Fault, beneath: Fault | None, unit: incident_pb2.Unit) -> str:
     kind = f"{unit.filesystem_type} filesystem" if unit.filesystem_type else "filesystem"
     where = shown(unit.mount_point) or unit.filesystem_uuid or unit.device_name or fault.key.value
     count, places = fault.tally.occurrences, fault.places.count()

@@ -1,6 +1,7 @@
 """The ledger of faults: finds them, numbers them, and says what changed since it last told."""
 
 from collections.abc import Collection, Iterator
+from functools import partial
 from itertools import islice
 
 from fsmend_collector.diagnosis.agenda import Agenda
@@ -10,6 +11,7 @@ from fsmend_collector.diagnosis.fault import Fault
 from fsmend_collector.diagnosis.incident import IncidentChange, incident_of, names_of
 from fsmend_collector.diagnosis.joining import FaultKey, Joining
 from fsmend_collector.diagnosis.timeline import EVIDENCE
+from fsmend_collector.diagnosis.view import IncidentView
 from fsmend_proto.v1 import incident_pb2
 
 _PENDING_KEPT = 1_000
@@ -165,11 +167,21 @@ class Ledger:
         """Return the faults that this one explains."""
         return [one for one in self.of_agent(fault.key.agent_id) if one.opened_ns and one.merged_into == fault.id]
 
-    def view(self, fault: Fault) -> incident_pb2.Incident:
+    def view(self, fault: Fault) -> IncidentView:
         """Return the incident that a fault is now."""
+        return IncidentView(
+            fault.id,
+            fault.key.agent_id,
+            max(fault.tally.onset_ns, fault.opened_ns),
+            partial(self._incident, fault),
+            partial(self._names, fault),
+            resolved=fault.proven() is not None,
+        )
+
+    def _incident(self, fault: Fault) -> incident_pb2.Incident:
         return incident_of(fault, self.beneath(fault), self.consequences(fault))
 
-    def names(self, fault: Fault) -> list[str]:
+    def _names(self, fault: Fault) -> list[str]:
         """List the units that the incident of a fault names."""
         return names_of(fault, self.beneath(fault), self.consequences(fault))
 

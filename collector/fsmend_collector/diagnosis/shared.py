@@ -1,6 +1,7 @@
 """Shared incidents: what a verdict of the group scan is to the outside, from its opening to its end."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from fsmend_collector.diagnosis.groups.aspects import DEVICE, FILESYSTEM
 from fsmend_collector.diagnosis.groups.codes import GROUP_CODES
@@ -8,6 +9,7 @@ from fsmend_collector.diagnosis.groups.marks import Mark
 from fsmend_collector.diagnosis.groups.verdict import Verdict
 from fsmend_collector.diagnosis.hypotheses import cause_of, figures, named, shown_value, suspect_of
 from fsmend_collector.diagnosis.timeline import Timeline
+from fsmend_collector.diagnosis.view import IncidentView
 from fsmend_proto.v1 import incident_pb2
 
 _MEMBERS_LISTED = 1_000
@@ -63,6 +65,13 @@ class SharedIncident:
     def active(self) -> bool:
         """Say whether it is open."""
         return self.state == incident_pb2.INCIDENT_STATE_OPEN
+
+    def view(self, host_names: dict[str, str]) -> IncidentView:
+        """Return it as it is, to be put together when it is read."""
+        began_ns = max(self.verdict.onset_ns, self.opened_ns)
+        make = partial(self.incident, host_names)
+        resolved = self.state == incident_pb2.INCIDENT_STATE_RESOLVED
+        return IncidentView(self.verdict.incident_id, "", began_ns, make, list, resolved=resolved)
 
     def incident(self, host_names: dict[str, str]) -> incident_pb2.Incident:
         """Return the incident that it is now."""

@@ -14,7 +14,7 @@ stored count, and findings that waited for the end of a command are in the store
 inventory gives (counters that stood still, a device replaced) come when they come, and so may a new incident's number.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
 from fsmend_collector.diagnosis.agenda import next_look_ns
@@ -29,6 +29,7 @@ from fsmend_collector.diagnosis.joining import FaultKey, Joining
 from fsmend_collector.diagnosis.ledger import Ledger
 from fsmend_collector.diagnosis.presence import AgentWatch, loss, silence
 from fsmend_collector.diagnosis.unplaced import Unplaced
+from fsmend_collector.diagnosis.view import IncidentView, view_of_made
 from fsmend_collector.diagnosis.words import Words
 from fsmend_proto.v1 import command_pb2, event_pb2, incident_pb2, inventory_pb2, record_pb2
 
@@ -105,11 +106,11 @@ class UnitDiagnosis:
         """Merge a provisional incident into the one of the unit that it turned out to be."""
         changes = []
         if old.opened_ns:
-            incident = self._ledger.view(old)
+            incident = self._ledger.view(old).incident
             incident.state = incident_pb2.INCIDENT_STATE_MERGED
             incident.merged_into = self._ledger.obtain(into).id
             incident.updated_ns = now_ns
-            changes.append(IncidentChange(incident, "merged"))
+            changes.append(IncidentChange(view_of_made(incident, [into.value]), "merged"))
         self._ledger.forget(old)
         return changes
 
@@ -380,16 +381,12 @@ class UnitDiagnosis:
 
     def incidents(self) -> list[incident_pb2.Incident]:
         """Return the incidents in memory that were told, merged ones excepted, ordered by id."""
-        shown = [self._ledger.view(fault) for fault in self._ledger if fault.opened_ns and not fault.merged_into]
+        shown = [
+            self._ledger.view(fault).incident for fault in self._ledger if fault.opened_ns and not fault.merged_into
+        ]
         return sorted(shown, key=lambda incident: incident.id)
 
-    def incidents_of(self, agent_id: str, wanted: Callable[[str, list[str]], bool]) -> list[incident_pb2.Incident]:
-        """Return incidents of one agent's units that were told, merged ones excepted, ordered by id.
-
-        Args:
-            agent_id: whose.
-            wanted: says by an incident's id and the units that it names whether it is; only those are put together.
-        """
+    def views_of(self, agent_id: str) -> list[IncidentView]:
+        """Return the incidents of one agent's units that were told, merged ones excepted, ordered by id."""
         found = [fault for fault in self._ledger.of_agent(agent_id) if fault.opened_ns and not fault.merged_into]
-        chosen = [fault for fault in found if wanted(fault.id, self._ledger.names(fault))]
-        return sorted((self._ledger.view(fault) for fault in chosen), key=lambda incident: incident.id)
+        return sorted((self._ledger.view(fault) for fault in found), key=lambda view: view.id)

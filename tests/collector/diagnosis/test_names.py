@@ -20,7 +20,5 @@ def test_the_units_named_are_those_shown_in_the_same_order(stream):
     diagnosis = engine()
     feed(diagnosis, stream)
     for agent_id in ("a1", "a2"):
-        named = {}
-        told = diagnosis.incidents_of(agent_id, lambda name, units, named=named: named.update({name: units}) or True)
-        assert {one.id: shown(one) for one in told} == named
-        assert diagnosis.incidents_of(agent_id, lambda *_: False) == []
+        told = diagnosis.views_of(agent_id)
+        assert [shown(one.incident) for one in told] == [list(one.names) for one in told]
