@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from fsmend_collector import __version__
-from fsmend_collector.errors import CollectorError
+from fsmend_collector.errors import CollectorError, NoSuchObject
 
 T = TypeVar("T")
 
@@ -191,7 +191,7 @@ def agent_revoke(config_path: Path, agent_id: str) -> None:
     from fsmend_collector.fleet import revoke  # noqa: PLC0415  as above
 
     done = _write(config_path, lambda connection: revoke(connection, agent_id, _caller(), time.time_ns()))
-    click.echo(f"agent {agent_id} is revoked" if done else f"agent {agent_id} is unknown, or was revoked before")
+    click.echo(f"agent {agent_id} is revoked" if done else f"agent {agent_id} was revoked before")
 
 
 @agent.command("release")
@@ -230,16 +230,19 @@ def maintenance() -> None:
 @click.argument("name")
 @click.option("--scope", required=True, help="LABEL=VALUE of its hosts, such as rack=r1; fleet=all is everything.")
 @click.option("--for", "hours", type=click.FloatRange(0, 24 * 60, min_open=True), default=4.0, show_default=True)
-def maintenance_declare(config_path: Path, name: str, scope: str, hours: float) -> None:
+@click.option("--force", is_flag=True, help="Also for a scope that no host has yet.")
+def maintenance_declare(config_path: Path, name: str, scope: str, hours: float, force: bool) -> None:
     """Begin maintenance NAME now, for some hours; print its id."""
-    from fsmend_collector.diagnose.changing import MAINTENANCE, Declared, declare_maintenance, scope_in  # noqa: PLC0415
+    from fsmend_collector.diagnose.changing import MAINTENANCE, Declared, declare_maintenance  # noqa: PLC0415
+    from fsmend_collector.diagnose.scoping import scope_in  # noqa: PLC0415
     from fsmend_collector.diagnosis.groups import Change  # noqa: PLC0415  as above
 
     now_ns = time.time_ns()
     change_id = f"maintenance-{now_ns:x}"
 
     def declare(connection: Any) -> None:
-        change = Change(name, scope_in(connection, scope), now_ns, now_ns + int(hours * 3_600) * 1_000_000_000)
+        group = scope_in(connection, scope, to_come=force)
+        change = Change(name, group, now_ns, now_ns + int(hours * 3_600) * 1_000_000_000)
         declare_maintenance(connection, Declared(change_id, MAINTENANCE, change, _caller()), now_ns)
 
     _write(config_path, declare)
@@ -270,8 +273,10 @@ def maintenance_end(config_path: Path, change_id: str) -> None:
     """End maintenance CHANGE_ID now."""
     from fsmend_collector.diagnose.changing import end_maintenance  # noqa: PLC0415  as above
 
-    done = _write(config_path, lambda connection: end_maintenance(connection, change_id, _caller(), time.time_ns()))
-    click.echo(f"{change_id} has ended" if done else f"there is no maintenance {change_id} that goes on")
+    if not _write(config_path, lambda connection: end_maintenance(connection, change_id, _caller(), time.time_ns())):
+        problem = f"there is no maintenance {change_id!r} that goes on"
+        raise NoSuchObject(f"{problem}\n`fsmend-collector maintenance list` lists them")
+    click.echo(f"{change_id} has ended")
 
 
 def _caller() -> str:

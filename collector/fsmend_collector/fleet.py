@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from fsmend_collector.audit import audit
+from fsmend_collector.errors import NoSuchObject
 from fsmend_collector.store.schema import agents
 
 
@@ -108,7 +109,12 @@ def quarantine(connection: Connection, agent_id: str, reason: str, now_ns: int) 
 
 
 def release(connection: Connection, agent_id: str, by: str, now_ns: int) -> bool:
-    """Let a quarantined agent in again; false when it was not quarantined."""
+    """Let a quarantined agent in again; false when it was not quarantined.
+
+    Raises:
+        NoSuchObject: there is no such agent.
+    """
+    _must_be(connection, agent_id)
     chosen = update(agents).where(agents.c.agent_id == agent_id, agents.c.quarantined)
     done = connection.execute(chosen.values(quarantined=False, quarantine_reason="")).rowcount > 0
     if done:
@@ -117,12 +123,22 @@ def release(connection: Connection, agent_id: str, by: str, now_ns: int) -> bool
 
 
 def revoke(connection: Connection, agent_id: str, by: str, now_ns: int) -> bool:
-    """Refuse every certificate of an agent from now on; false when it is unknown or revoked already."""
+    """Refuse every certificate of an agent from now on; false when it is revoked already.
+
+    Raises:
+        NoSuchObject: there is no such agent.
+    """
+    _must_be(connection, agent_id)
     chosen = update(agents).where(agents.c.agent_id == agent_id, agents.c.revoked_ns == 0)
     done = connection.execute(chosen.values(revoked_ns=now_ns)).rowcount > 0
     if done:
         audit(connection, now_ns, by, "agent.revoked", "agent", agent_id)
     return done
+
+
+def _must_be(connection: Connection, agent_id: str) -> None:
+    if connection.execute(select(agents.c.number).where(agents.c.agent_id == agent_id)).first() is None:
+        raise NoSuchObject(f"there is no agent {agent_id!r}\n`fsmend get agents` lists them by their ids")
 
 
 def known_agents(connection: Connection) -> list[Any]:

@@ -124,10 +124,26 @@ def test_migrate_says_what_it_did(initialised, run):
 
 
 @pytest.mark.parametrize("verb", ["revoke", "release"])
-def test_an_unknown_agent_is_said_so(initialised, run, verb):
+def test_an_unknown_agent_is_an_error_that_says_where_to_look(initialised, run, verb):
     done = run("agent", verb, "nobody")
-    assert done.exit_code == 0
-    assert "unknown" in done.output or "not in quarantine" in done.output
+    assert done.exit_code == 1
+    assert "there is no agent 'nobody'" in done.output
+    assert "`fsmend get agents` lists them" in done.output
+
+
+def test_the_end_of_a_maintenance_that_there_is_not_is_an_error(initialised, run):
+    done = run("maintenance", "end", "maintenance-1")
+    assert done.exit_code == 1
+    assert "there is no maintenance 'maintenance-1' that goes on" in done.output
+    assert "`fsmend-collector maintenance list` lists them" in done.output
+
+
+def test_maintenance_of_what_nobody_has_asks_for_a_word(initialised, run):
+    declare = ("maintenance", "declare", "new rack", "--scope", "rack=r1")
+    done = run(*declare)
+    assert done.exit_code == 1
+    assert "no host has a label 'rack'" in done.output
+    assert run(*declare, "--force").output.startswith("maintenance-")
 
 
 @pytest.mark.parametrize("command", [("run",), ("migrate",), ("token", "create")])

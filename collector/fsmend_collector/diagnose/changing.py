@@ -10,17 +10,11 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from fsmend_collector.audit import audit
 from fsmend_collector.diagnosis.groups import Change
-from fsmend_collector.diagnosis.groups.dimensions import DIMENSIONS, label_dimension
-from fsmend_collector.diagnosis.groups.views import Group
-from fsmend_collector.errors import CommandRefused
 from fsmend_collector.store.schema import changes
-from fsmend_collector.store.scope import agents_of_host
 
 MAINTENANCE, ROLLOUT, CAMPAIGN = "maintenance", "rollout", "campaign"
 _QUIET_ASPECTS = frozenset({"silent", "lost", "link", "media"})
 _LISTED = 10_000
-_LONGEST_SCOPE = 500
-_LABEL = "label:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,40 +30,6 @@ class Declared:
     kind: str
     change: Change
     by: str = "collector"
-
-
-def scope_of(text: str) -> Group:
-    """Return the group that an operator means by `rack=r1`: a label of hosts, or another dimension.
-
-    Raises:
-        CommandRefused: it is no such text.
-    """
-    name, separator, value = text.partition("=")
-    if not separator or not name.strip() or not value.strip():
-        raise CommandRefused(f"{text!r} names no part of the fleet; write LABEL=VALUE, such as rack=r1, or fleet=all")
-    if len(text) > _LONGEST_SCOPE:
-        raise CommandRefused(f"the scope has {len(text)} characters\nwrite {_LONGEST_SCOPE} at most")
-    name, value = name.strip(), value.strip()
-    own = name in DIMENSIONS or name.startswith(_LABEL)  # as `fsmend change list` writes it
-    return (name if own else label_dimension(name), value)
-
-
-def scope_in(connection: Connection, text: str) -> Group:
-    """Return the group that an operator means; a host is called by its name.
-
-    Raises:
-        CommandRefused: it is no such text, or no one host is called so.
-    """
-    name, value = scope_of(text)
-    if name != "host":
-        return name, value
-    found = list(agents_of_host(connection, value))
-    if len(found) != 1:
-        problem = (
-            f"there are several hosts {value!r}\nwrite" if found else f"there is no host {value!r}\nwrite its name or"
-        )
-        raise CommandRefused(f"{problem} the id of its agent; `fsmend get hosts -o wide` lists them")
-    return name, found[0]
 
 
 def write_change(connection: Connection, declared: Declared, now_ns: int) -> None:

@@ -36,6 +36,7 @@ def change() -> None:
 @click.option("--until", type=TimeParameter(), help="When its effects should be over, instead of --for.")
 @click.option("--from", "begin", type=TimeParameter(), help=f"When it begins; now unless given: {TIME_HELP}.")
 @click.option("--kind", type=click.Choice(_KINDS), default=_KINDS[0], show_default=True)
+@click.option("--force", is_flag=True, help="Also for a scope that no host has yet: a rack or kernel to come.")
 @_dry_run
 @_outputs
 def add(
@@ -45,6 +46,7 @@ def add(
     until: int | None,
     begin: int | None,
     kind: str,
+    force: bool,
     dry_run: bool,
     output: str,
 ) -> None:
@@ -54,7 +56,7 @@ def add(
     from_ns = begin or time.time_ns()
     until_ns = until or from_ns + (seconds or 0) * _SECOND_NS
     request = why_pb2.AddChangeRequest(
-        kind=kind, name=name, scope=scope, from_ns=from_ns, until_ns=until_ns, dry_run=dry_run
+        kind=kind, name=name, scope=scope, from_ns=from_ns, until_ns=until_ns, dry_run=dry_run, force=force
     )
     with connect() as client:
         view = client.add_change(request)

@@ -4,6 +4,7 @@
 import time
 from abc import abstractmethod
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, Protocol
 
 import grpc
@@ -15,9 +16,9 @@ from fsmend_collector.diagnose.changing import (
     Declared,
     declare_change,
     end_change,
-    scope_in,
     stored_changes,
 )
+from fsmend_collector.diagnose.scoping import scope_in
 from fsmend_collector.diagnosis.groups import Change
 from fsmend_collector.diagnosis.groups.views import Group
 from fsmend_collector.errors import CommandRefused, NoSuchObject
@@ -55,7 +56,7 @@ class Changing:
         """Declare what is done to a part of the fleet."""
         async with self._answering(context) as operator:
             now_ns = time.time_ns()
-            scope = await self._parts.store.read(scope_in, request.scope)
+            scope = await self._parts.store.read(partial(scope_in, to_come=request.force), request.scope)
             declared = _declared(request, scope, operator.actor, now_ns)
             if not request.dry_run:
                 await self._parts.store.write(declare_change, declared, now_ns)

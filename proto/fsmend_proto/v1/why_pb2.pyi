@@ -921,6 +921,7 @@ class AddChangeRequest(_message.Message):
     FROM_NS_FIELD_NUMBER: _builtins.int
     UNTIL_NS_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """empty: maintenance"""
     name: _builtins.str
@@ -930,6 +931,8 @@ class AddChangeRequest(_message.Message):
     """0: now"""
     until_ns: _builtins.int
     dry_run: _builtins.bool
+    force: _builtins.bool
+    """nobody needs to be in the scope yet"""
     def __init__(
         self,
         *,
@@ -939,10 +942,11 @@ class AddChangeRequest(_message.Message):
         from_ns: _builtins.int = ...,
         until_ns: _builtins.int = ...,
         dry_run: _builtins.bool = ...,
+        force: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "from_ns", b"from_ns", "kind", b"kind", "name", b"name", "scope", b"scope", "until_ns", b"until_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "force", b"force", "from_ns", b"from_ns", "kind", b"kind", "name", b"name", "scope", b"scope", "until_ns", b"until_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

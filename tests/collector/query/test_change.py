@@ -13,6 +13,12 @@ def rows(collector, sql):
     return collector.run(read())
 
 
+@pytest.fixture(autouse=True)
+def rack(collector, make):
+    """A host in rack r1, with kernel 6.18.0."""
+    collector.report(collector.enrol("web9"), make.inventory("web9", rack="r1", role="db"))
+
+
 def test_maintenance_is_declared_listed_and_ended(collector, fsmend):
     name = fsmend("change", "add", "new switches", "--scope", "rack=r1", "--for", "2h", "-o", "name").output.strip()
     assert name.startswith("change/maintenance-")
@@ -30,7 +36,9 @@ def test_maintenance_is_declared_listed_and_ended(collector, fsmend):
 
 def test_a_roll_out_is_a_candidate_cause_and_hides_nothing(collector, fsmend):
     fsmend("change", "add", "image 12", "--scope", "image=12", "--kind", "rollout", "--until", "2099-01-01", status=1)
-    fsmend("change", "add", "image 12", "--scope", "image=12", "--kind", "rollout", "--for", "1d")
+    image = ("change", "add", "image 12", "--scope", "image=12", "--kind", "rollout", "--for", "1d")
+    assert "no host has a label 'image'" in fsmend(*image, status=1).stderr
+    fsmend(*image, "--force")
     (row,) = rows(collector, "SELECT * FROM changes")
     assert (row.kind, row.dimension, row.value, row.expects_silence) == ("rollout", "label:image", "12", 0)
     assert "has ended" in fsmend("change", "end", row.id).output
@@ -51,6 +59,13 @@ def test_a_dry_run_changes_nothing(collector, fsmend):
         (["add", "x", "--scope", "rack=r1", "--for", "1h", "--from", "2020-01-01"], 1, "is over already"),
         (["add", " ", "--scope", "rack=r1", "--for", "1h"], 1, "needs a name"),
         (["add", "x", "--scope", "rack=r1", "--for", "800d"], 1, "within a year"),
+        (["add", "x", "--scope", "rack=r9", "--for", "1h"], 1, "no host has rack=r9"),
+        (["add", "x", "--scope", "rack=r9", "--for", "1h"], 1, "of rack there are r1; with --force"),
+        (["add", "x", "--scope", "rak=r1", "--for", "1h"], 1, "no host has a label 'rak'"),
+        (["add", "x", "--scope", "rak=r1", "--for", "1h"], 1, "there are rack, host, kernel, model, role"),
+        (["add", "x", "--scope", "kernel=6.18", "--for", "1h"], 1, "of kernel there are 6.18.0"),
+        (["add", "x", "--scope", "fleet=al", "--for", "1h"], 1, "the whole fleet is fleet=all"),
+        (["add", "x", "--scope", "model=ST1", "--for", "1h"], 1, "no host has model=ST1\nof model none is known"),
         (["end", "maintenance-1"], 1, "there is no change 'maintenance-1' that goes on"),
     ],
 )
