@@ -2,13 +2,13 @@
 
 A rule says for the hosts with its labels how often, in which hours (UTC) and on which share of them at once. A
 filesystem belongs to the first rule that fits. What was interrupted goes on where it stopped: btrfs on its unfinished
-devices, a check of a whole XFS at the piece that came next.
+devices, a check or repair of a whole XFS at the piece that came next.
 """
 
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fsmend_collector.policy import FINISHED
@@ -22,16 +22,16 @@ _DAY_MINUTES = 1_440
 _WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
 _RETRY_NS = 3_600 * SECOND_NS
 _TYPES = ("btrfs", "xfs")
-_INTERRUPTED = frozenset(
-    {
-        command_pb2.COMMAND_STATE_CANCELLED,
-        command_pb2.COMMAND_STATE_TIMED_OUT,
-        command_pb2.COMMAND_STATE_UNKNOWN,
-        # These never began; what they were to go on with still waits.
-        command_pb2.COMMAND_STATE_REFUSED,
-        command_pb2.COMMAND_STATE_EXPIRED,
-    }
-)
+NEVER_BEGAN = frozenset({command_pb2.COMMAND_STATE_REFUSED, command_pb2.COMMAND_STATE_EXPIRED})
+"""What they were to go on with still waits."""
+
+_INTERRUPTED = NEVER_BEGAN | {
+    command_pb2.COMMAND_STATE_CANCELLED,
+    command_pb2.COMMAND_STATE_TIMED_OUT,
+    command_pb2.COMMAND_STATE_UNKNOWN,
+}
+FATAL_TRIES = 2
+"""What ends the host so often at one place waits for its interval, and a person is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,8 @@ class PastScrub:
         key: agent and filesystem.
         ended_ns: 0 while it is not over.
         unfinished: btrfs devices that it did not finish, and the byte where each stopped.
-        position: where a check of a whole XFS stopped.
-        stood_still: it went on from a place, and its end came no further.
+        position: where a check or repair of a whole XFS stopped.
+        tries: so many in a row ended with their host, at the same place; the beginning, before any progress, is one.
     """
 
     command_id: str
@@ -121,7 +121,20 @@ class PastScrub:
     ended_ns: int = 0
     unfinished: tuple[tuple[int, int], ...] = ()
     position: command_pb2.XfsScrubPosition | None = None
-    stood_still: bool = False
+    tries: int = 0
+
+    @property
+    def is_fatal(self) -> bool:
+        """Say whether it ends its host again and again."""
+        return self.tries >= FATAL_TRIES
+
+    def after(self, before: "PastScrub | None") -> "PastScrub":
+        """Return it with its tries counted, given the filesystem's command before it that began."""
+        if self.state != command_pb2.COMMAND_STATE_UNKNOWN:
+            return self
+        place = (self.position, self.unfinished)
+        same = before is not None and (before.position, before.unfinished) == place
+        return replace(self, tries=1 + (before.tries if before is not None and same else 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +163,12 @@ def due(
     """
     newest = _newest(past)
     by_rule: dict[int, list[Candidate]] = {}
+    numbers: dict[tuple[str, str], int | None] = {}  # what is of one type on one host has one rule
     for one in candidates:
-        number = next((number for number, rule in enumerate(config.rules) if rule.fits(one)), None)
+        kind = (one.agent_id, one.type)
+        if kind not in numbers:
+            numbers[kind] = next((number for number, rule in enumerate(config.rules) if rule.fits(one)), None)
+        number = numbers[kind]
         if number is not None:
             by_rule.setdefault(number, []).append(one)
     orders: list[ScrubOrder] = []
@@ -177,13 +194,16 @@ def _due_by_rule(
     now_ns: int,
 ) -> list[ScrubOrder]:
     hosts = {one.agent_id for one in candidates}
-    running = {one.key[0] for one in newest.values() if one.key[0] in hosts and one.state not in FINISHED}
+    running = {one.key[0] for one in newest.values() if one.state not in FINISHED and one.key[0] in hosts}
     free = max(1, len(hosts) * rule.share_percent // 100) - len(running)
     taken = set(running)
     orders: list[ScrubOrder] = []
-    for one in sorted(candidates, key=lambda one: (_last_ns(newest.get(one.key)), one.key)):
+    waiting = [one for one in candidates if free > 0 and _is_due(rule, newest.get(one.key), now_ns)]
+    for one in sorted(waiting, key=lambda one: (_last_ns(newest.get(one.key)), one.key)):
         last = newest.get(one.key)
-        if free <= len(orders) or one.agent_id in taken or one.key in busy or not _is_due(rule, last, now_ns):
+        if free <= len(orders):
+            break
+        if one.agent_id in taken or one.key in busy:
             continue
         command = _command(rule, one, last, now_ns)
         if command is not None:
@@ -203,10 +223,8 @@ def _is_due(rule: CalendarRule, last: PastScrub | None, now_ns: int) -> bool:
     if last.state not in FINISHED:
         return False
     interval_ns = int(rule.interval_days * DAY_NS)
-    # What ends the host at the same place twice may do so again: not every hour.
-    fatal = last.state == command_pb2.COMMAND_STATE_UNKNOWN and last.stood_still
-    complete = last.state == command_pb2.COMMAND_STATE_SUCCEEDED or fatal
-    return now_ns - last.ended_ns >= (interval_ns if complete else min(interval_ns, _RETRY_NS))
+    waits = last.state == command_pb2.COMMAND_STATE_SUCCEEDED or last.is_fatal
+    return now_ns - last.ended_ns >= (interval_ns if waits else min(interval_ns, _RETRY_NS))
 
 
 def _command(
@@ -228,6 +246,8 @@ def _command(
     getattr(command, action).SetInParent()
     check, mend = command_pb2.ACTION_CLASS_CHECK, command_pb2.ACTION_CLASS_REPAIR
     command.action_class = mend if rule.repair else check
+    if action == "repair_xfs":
+        command.repair_xfs.resume.SetInParent()  # piece by piece, so that it can go on where it stopped
     if candidate.type == "btrfs":
         command.scrub_btrfs.read_only = not rule.repair
     if last is not None and last.state in _INTERRUPTED:
@@ -241,15 +261,17 @@ def _resume(command: command_pb2.Command, last: PastScrub) -> None:
         command.scrub_btrfs.devids.extend(devid for devid, _ in last.unfinished)
         if len(last.unfinished) == 1:
             command.scrub_btrfs.start_byte = last.unfinished[0][1]
-    if last.position is not None and command.HasField("scrub_xfs"):
-        command.scrub_xfs.resume.CopyFrom(last.position)
+    if last.position is not None and not command.HasField("scrub_btrfs"):
+        order = command.repair_xfs if command.HasField("repair_xfs") else command.scrub_xfs
+        order.resume.CopyFrom(last.position)
 
 
 def is_rest(command: command_pb2.Command) -> bool:
     """Say whether a check goes on where an earlier one was cut short, and leaves out what that one had seen."""
     scrub = command.scrub_btrfs
     unfinished_only = command.ordered_by == ORDERED_BY and bool(scrub.devids)
-    return command.scrub_xfs.resume.stage > 0 or scrub.start_byte > 0 or unfinished_only
+    xfs_from = command.scrub_xfs.resume.stage or command.repair_xfs.resume.stage
+    return bool(xfs_from) or scrub.start_byte > 0 or unfinished_only
 
 
 def overdue(

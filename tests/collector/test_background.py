@@ -20,6 +20,7 @@ from fsmend_collector.background import (
 from fsmend_proto.v1 import command_pb2 as pb
 
 NOON = 20_000 * DAY_NS + DAY_NS // 2
+WHERE = pb.XfsScrubPosition(stage=pb.XFS_SCRUB_STAGE_INODES, ino=131)
 HOUR = DAY_NS // 24
 ALL = frozenset({"scrub_xfs", "repair_xfs", "scrub_btrfs"})
 DONE, RUNNING = pb.COMMAND_STATE_SUCCEEDED, pb.COMMAND_STATE_RUNNING
@@ -131,13 +132,34 @@ def test_an_interrupted_check_of_xfs_goes_on_where_it_stopped(state, goes_on):
     assert order.command.scrub_xfs.resume == (where if goes_on else pb.XfsScrubPosition())
     (order,) = ordered([host(1)], [last], repair=True)
     assert not order.command.repair_xfs.items
+    assert order.command.repair_xfs.HasField("resume")
+    assert order.command.repair_xfs.resume == (where if goes_on else pb.XfsScrubPosition())
 
 
 def test_what_ended_the_host_at_the_same_place_again_waits_for_its_interval():
-    cut = past(1, 1, pb.COMMAND_STATE_UNKNOWN)
-    assert ordered([host(1)], [cut], interval_days=30)
-    assert ordered([host(1)], [replace(cut, stood_still=True)], interval_days=30) == []
-    assert ordered([host(1)], [replace(cut, stood_still=True, state=pb.COMMAND_STATE_CANCELLED)], interval_days=30)
+    first = past(1, 1.1, pb.COMMAND_STATE_UNKNOWN).after(None)
+    again = past(1, 1, pb.COMMAND_STATE_UNKNOWN).after(first)
+    assert (first.tries, again.tries) == (1, 2)
+    assert ordered([host(1)], [first], interval_days=30)
+    assert ordered([host(1)], [again], interval_days=30) == []
+    assert ordered([host(1)], [again], interval_days=0.9)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "tries"),
+    [
+        ({}, {}, 2),  # before any progress, twice
+        ({"position": WHERE}, {"position": WHERE}, 2),
+        ({"unfinished": ((1, 4096),)}, {"unfinished": ((1, 4096),)}, 2),
+        ({}, {"position": WHERE}, 1),  # it came further
+        ({"unfinished": ((1, 4096),)}, {"unfinished": ((1, 8192),)}, 1),
+        ({"state": pb.COMMAND_STATE_CANCELLED, "position": WHERE}, {"position": WHERE}, 1),
+        ({}, {"state": pb.COMMAND_STATE_CANCELLED}, 0),
+    ],
+)
+def test_only_the_same_place_counts_as_another_try(first, then, tries):
+    unknown = past(1, 1, pb.COMMAND_STATE_UNKNOWN)
+    assert replace(unknown, **then).after(replace(unknown, **first).after(None)).tries == tries
 
 
 def test_what_was_cut_short_does_not_wait_longer_than_the_interval():
@@ -200,10 +222,12 @@ def test_the_calendar_is_read_with_every_problem():
 
 
 def test_what_goes_on_where_another_stopped_is_told_from_what_begins_anew():
-    where = pb.XfsScrubPosition(stage=pb.XFS_SCRUB_STAGE_INODES, ino=131)
-    (xfs,) = ordered([host(1)], [replace(past(1, state=pb.COMMAND_STATE_CANCELLED), position=where)])
+    cut = replace(past(1, state=pb.COMMAND_STATE_CANCELLED), position=WHERE)
+    (xfs,) = ordered([host(1)], [cut])
+    (mend,) = ordered([host(1)], [cut], repair=True)
     (btrfs,) = ordered([host(1, "btrfs")], [past(1, state=pb.COMMAND_STATE_CANCELLED, unfinished=((1, 5), (2, 7)))])
-    anew = [*ordered([host(1)]), *ordered([host(2, "btrfs")])]
-    assert [is_rest(one.command) for one in (xfs, btrfs, *anew)] == [True, True, False, False]
+    anew = [*ordered([host(1)]), *ordered([host(1)], repair=True), *ordered([host(2, "btrfs")])]
+    assert [is_rest(one.command) for one in (xfs, mend, btrfs)] == [True] * 3
+    assert [is_rest(one.command) for one in anew] == [False] * 3
     named = pb.Command(ordered_by="policy", scrub_btrfs=pb.ScrubBtrfs(devids=[2]))
     assert not is_rest(named)

@@ -436,21 +436,27 @@ class RepairXfs(_message.Message):
 
     ITEMS_FIELD_NUMBER: _builtins.int
     TARGETED_ONLY_FIELD_NUMBER: _builtins.int
+    RESUME_FIELD_NUMBER: _builtins.int
     targeted_only: _builtins.bool
     """do not go on to the whole filesystem when the items do not suffice"""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___XfsScrubItem]:
         """none: the whole filesystem"""
 
+    @_builtins.property
+    def resume(self) -> Global___XfsScrubPosition:
+        """of the whole: piece by piece from there on; empty: from the beginning"""
+
     def __init__(
         self,
         *,
         items: _abc.Iterable[Global___XfsScrubItem] | None = ...,
         targeted_only: _builtins.bool = ...,
+        resume: Global___XfsScrubPosition | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resume", b"resume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "targeted_only", b"targeted_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "resume", b"resume", "targeted_only", b"targeted_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,7 +7,8 @@ import pytest
 from collector.rig import batch, eventually
 
 from fsmend_collector.background import CalendarConfig, CalendarRule
-from fsmend_collector.diagnose.scheduling import Background, situation
+from fsmend_collector.diagnose.scheduling import Background
+from fsmend_collector.diagnose.surveying import Survey
 from fsmend_proto.v1 import command_pb2, event_pb2, inventory_pb2, record_pb2
 
 WHERE = command_pb2.XfsScrubPosition(stage=command_pb2.XFS_SCRUB_STAGE_INODES, ino=4711)
@@ -16,8 +17,8 @@ RUNNING, UNKNOWN = command_pb2.COMMAND_STATE_RUNNING, command_pb2.COMMAND_STATE_
 XFS = event_pb2.FilesystemRef(uuid="0b1f0f6e-9d6c-4b0a-8a53-2a2a3b9a1f10", type="xfs")
 
 
-def inventory(sequence):
-    able = inventory_pb2.Capability(name="action.scrub_xfs", available=True, filesystem_uuid=XFS.uuid)
+def inventory(sequence, *, able=True):
+    able = inventory_pb2.Capability(name="action.scrub_xfs", available=able, filesystem_uuid=XFS.uuid)
     everything = inventory_pb2.Inventory(
         host=inventory_pb2.Host(name="web-1", labels={"rack": "r1"}),
         filesystems=[inventory_pb2.Filesystem(ref=XFS, capabilities=[able])],
@@ -127,23 +128,49 @@ async def test_what_was_left_and_is_gone_is_not_asked_for_again(rig):
 
 
 @pytest.mark.parametrize("further", [False, True])
-async def test_a_check_that_came_no_further_before_the_host_ended_stood_still(rig, further):
+async def test_a_check_that_ends_its_host_again_before_any_progress_waits_and_a_person_is_told(rig, further):
     agent, stream = await connected(rig)
-    await background(rig).look()
+    calendar = background(rig, interval_days=1e-6)
+    await calendar.look()
     first = await stream.until("command")
-    cut = command_pb2.CommandUpdate(
-        state=command_pb2.COMMAND_STATE_CANCELLED, result=command_pb2.CommandResult(stopped_at=WHERE)
-    )
-    await report(agent, stream, 2, first.id, cut)
-    await background(rig, interval_days=1e-6).look()
+    await report(agent, stream, 2, first.id, command_pb2.CommandUpdate(state=UNKNOWN))
+    await calendar.look()
     second = await stream.until("command")
     if further:
-        there = command_pb2.XfsScrubPosition(stage=WHERE.stage, ino=WHERE.ino + 1)
-        on = command_pb2.CommandUpdate(state=RUNNING, progress=command_pb2.Progress(xfs_position=there))
+        on = command_pb2.CommandUpdate(state=RUNNING, progress=command_pb2.Progress(xfs_position=WHERE))
         await report(agent, stream, 3, second.id, on)
     await report(agent, stream, 4 if further else 3, second.id, command_pb2.CommandUpdate(state=UNKNOWN))
-    _, past, _ = await rig.collector.store.read(situation, frozenset())
-    assert [one.stood_still for one in past if one.command_id == second.id] == [not further]
+    _, past, _ = await rig.collector.store.read(Survey().read, frozenset())
+    assert [one.tries for one in past] == [1 if further else 2]
+
+    daily = background(rig, interval_days=1)
+    await daily.look()
+    await background(rig, interval_days=1).look()
+    told = await rig.rows("SELECT object_id, detail FROM audit WHERE action = 'check.set_aside'")
+    assert [row.object_id for row in told] == ([] if further else [second.id])
+    assert len(await commands(rig)) == 2
+
+
+async def test_a_survey_that_goes_on_knows_what_a_new_one_does(rig):
+    agent, stream = await connected(rig)
+    survey, here = Survey(), frozenset(row.agent_id for row in await rig.rows("SELECT agent_id FROM hosts"))
+    for number, able in ((2, True), (4, False)):
+        await stream.send(batch(agent.epoch, number, inventory(number, able=able)))
+        await stream.acked(number)
+        await background(rig, interval_days=1e-6).look()
+        if able:
+            command = await stream.until("command")
+            assert known(await rig.collector.store.read(survey.read, here))[2]
+            await report(agent, stream, number + 1, command.id, command_pb2.CommandUpdate(state=UNKNOWN))
+        old, new = [await rig.collector.store.read(one.read, here) for one in (survey, Survey())]
+        assert known(old) == known(new)
+        assert [one.actions for one in old[0]] == [frozenset({"scrub_xfs"} if able else ())]
+        assert [one.state for one in old[1]] == [UNKNOWN]
+
+
+def known(read):
+    candidates, past, busy = read
+    return candidates, sorted(past, key=lambda one: one.command_id), busy
 
 
 async def report(agent, stream, number, command_id, update):
