@@ -26,6 +26,12 @@ interval_days = 1
 labels = { calendar = "often" }
 types = ["xfs"]
 interval_days = 0.0001
+
+[[calendar.rules]]
+labels = { calendar = "mending" }
+types = ["xfs"]
+interval_days = 0.0001
+repair = true
 """
 
 

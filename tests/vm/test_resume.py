@@ -1,6 +1,7 @@
-"""The scheduled check of a whole XFS goes on where it was cut short: cancelled, the agent restarted, the power cut."""
+"""What the calendar orders goes on where it was cut short: cancelled, the agent restarted, the power cut."""
 
 import pytest
+from vm.faults import group_counter, inode_field
 from vm.filesystem import Xfs
 from vm.fleet import ended, wait_for
 
@@ -11,20 +12,19 @@ FILES = 1500
 INODES = pb.XFS_SCRUB_STAGE_INODES
 
 
-@pytest.fixture
-def often(watched_host):
-    """The host, checked as often as the calendar can; daily again afterwards."""
-    watched_host.stop_agent().configure(calendar="often").start_agent()
+@pytest.fixture(params=["often"])
+def often(watched_host, request):
+    """The host, looked after as often as the calendar can; daily again afterwards."""
+    watched_host.stop_agent().configure(calendar=request.param).start_agent()
     yield watched_host
     watched_host.stop_agent().configure(calendar="daily").start_agent()
 
 
 @pytest.fixture
 def xfs(often):
-    """A healthy filesystem with enough inodes for a check that can be cut short."""
+    """A filesystem with enough inodes for a check that can be cut short; to be mounted."""
     made = Xfs(often)
     made.make(more=f"mkdir many; cd many; seq {FILES} | xargs touch")
-    made.mount()
     yield made
     made.release()
 
@@ -39,10 +39,14 @@ def checks(collector, uuid):
 
 def next_check(collector, uuid, known, explain):
     """Wait for the calendar's next command; return its id and where it is to begin."""
-    (new,) = wait_for(lambda: [one for one in checks(collector, uuid) if one.command.id not in known], 90, explain)
+
+    def ordered():
+        mine = [one for one in collector.commands_of(uuid) if one.command.ordered_by == "calendar"]
+        return [one for one in mine if one.command.id not in known]
+
+    (new,) = wait_for(ordered, 90, explain)
     known.add(new.command.id)
-    assert new.command.ordered_by == "calendar"
-    return new.command.id, new.command.scrub_xfs.resume
+    return new.command.id, getattr(new.command, new.command.WhichOneof("action")).resume
 
 
 def among_inodes(collector, command_id, beyond):
@@ -59,6 +63,7 @@ def among_inodes(collector, command_id, beyond):
 
 def test_a_scheduled_check_goes_on_where_it_was_cut_short(often, collector, xfs):
     known = set()
+    xfs.mount()
 
     def explain():
         return f"{checks(collector, xfs.uuid)}\n{often.log_end()}"
@@ -100,3 +105,33 @@ def test_a_scheduled_check_goes_on_where_it_was_cut_short(often, collector, xfs)
 
     _fifth, start = next_check(collector, xfs.uuid, known, explain)
     assert place(start) == place(pb.XfsScrubPosition())
+
+
+@pytest.mark.parametrize("often", ["mending"], indirect=True)
+def test_a_scheduled_repair_goes_on_after_a_power_cut(often, collector, xfs):
+    known = set()
+
+    def explain():
+        return f"{collector.commands_of(xfs.uuid)}\n{often.log_end()}"
+
+    group_counter(xfs)
+    inode_field("many/1", "write -d core.nblocks 99")(xfs)
+    xfs.mount()
+    first, start = next_check(collector, xfs.uuid, known, explain)
+    assert place(start) == place(pb.XfsScrubPosition())
+    among_inodes(collector, first, 0)
+    often.machine.cut_power()
+    told = collector.command(first).last_update.progress.xfs_position
+    often.boot()
+    xfs.mount(exchange=False)
+    often.start_agent()
+    assert collector.end_of(first).state == pb.COMMAND_STATE_UNKNOWN
+
+    second, start = next_check(collector, xfs.uuid, known, explain)
+    assert place(start) >= place(told)
+    view = collector.end_of(second, 300)
+    assert view.command.WhichOneof("action") == "repair_xfs"
+    assert view.state == pb.COMMAND_STATE_SUCCEEDED, view
+    assert view.last_update.result.verdict in {pb.VERDICT_CLEAN, pb.VERDICT_HEALED}, view
+    xfs.unmount()
+    assert xfs.problems() == ""

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class RepairXfs(Action):
-    """XFS_IOC_SCRUB_METADATA with repair for each piece; xfs_scrub when that does not suffice."""
+    """XFS_IOC_SCRUB_METADATA with repair for each piece; xfs_scrub when that does not suffice.
+
+    The calendar's repair of the whole goes piece by piece, so that it can go on where it was stopped.
+    """
 
     name = "repair_xfs"
     action_class = pb.ACTION_CLASS_REPAIR
@@ -23,7 +26,8 @@ class RepairXfs(Action):
     def __init__(self, order: Order) -> None:
         super().__init__(order)
         message = order.command.repair_xfs
-        self._work = XfsWork(order, message.items, repair=True, targeted_only=message.targeted_only)
+        resume = message.resume if message.HasField("resume") else None
+        self._work = XfsWork(order, message.items, repair=True, targeted_only=message.targeted_only, resume=resume)
 
     @classmethod
     def probe(cls, filesystem: "MountedFilesystem") -> inventory_pb2.Capability:

@@ -1,7 +1,8 @@
-"""Check a whole mounted XFS piece by piece, so that a check that was stopped can go on where it was.
+"""Check or mend a whole mounted XFS piece by piece, so that what was stopped can go on where it was.
 
-Group by group and type by type, then inode by inode, then what counts over everything. xfs_scrub(8) checks the same
-but begins anew each time. An inode that does not load is no bulkstat's; the inode btree (INUMBERS) names it.
+Group by group and type by type, then inode by inode, then what counts over everything. xfs_scrub(8) looks at the same
+but begins anew each time. Everything is checked first and mended only where it is corrupt: a repair prepares itself
+before it looks, which costs. An inode that does not load is no bulkstat's; the inode btree (INUMBERS) names it.
 """
 
 import errno
@@ -68,11 +69,13 @@ class Sweep:
         start: where an earlier run stopped; unset: from the beginning.
         cancelled: ends it between two steps.
         report: takes progress.
+        repair: mend what is corrupt.
 
     Attributes:
         found: what is corrupt or could not be checked, at most FOUND_LIMIT.
+        mended: what was corrupt and is not any more, likewise.
         pieces: how many were checked.
-        corrupt: how many of them are.
+        corrupt: how many of them are, or were.
         position: of the step that comes next; None at the end.
     """
 
@@ -84,8 +87,10 @@ class Sweep:
         *,
         cancelled: Flag,
         report: Callable[[pb.Progress], None],
+        repair: bool = False,
     ) -> None:
         self.found: list[Outcome] = []
+        self.mended: list[Outcome] = []
         self.pieces = self.corrupt = 0
         self.position: pb.XfsScrubPosition | None = start
         self._fd = fd
@@ -93,6 +98,7 @@ class Sweep:
         self._start = start
         self._cancelled = cancelled
         self._report = report
+        self._repair = repair
         self._rest = Rest(cancelled)
         self._reported = 0.0
         self._unlisted: list[Outcome] = []
@@ -108,39 +114,55 @@ class Sweep:
             if self._cancelled.is_set():
                 return
             self._tell(step)
-            outcomes = self._check(step.items)
-            if self._cancelled.is_set() and any(not one.calls for one in outcomes):
+            outcomes = self._mend(self._ask(step.items))
+            if self._cancelled.is_set() and any(self._is_cut_short(one) for one in outcomes):
                 return
             self._note(outcomes)
         self.position = None
         self._look_again()
 
-    def _check(self, items: list[Item]) -> list[Outcome]:
-        """Ask about some pieces that belong together."""
+    def _ask(self, items: list[Item], *, repair: bool = False) -> list[Outcome]:
+        """Check or mend some pieces that belong together."""
         outcomes = Targeted(
-            self._fd, items, repair=False, cancelled=self._cancelled, report=lambda _progress: None, rest=self._rest
+            self._fd, items, repair=repair, cancelled=self._cancelled, report=lambda _progress: None, rest=self._rest
         ).run()
         over = next((one for one in outcomes if one.errno in _OVER), None)
         if over is not None:
             raise ActionFailed(f"stopped at {over.item.name}: {os.strerror(over.errno)}", over.errno)
         return outcomes
 
+    def _mend(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Mend what is corrupt among these; what counts over everything only where everything else is right."""
+        bad = [one for one in outcomes if one.corrupt]
+        if not self._repair or not bad or (self.found and bad[0].item.scrub_type in SUMMARIES):
+            return outcomes
+        tried = dict(zip((one.item for one in bad), self._ask([one.item for one in bad], repair=True), strict=True))
+        return [_later(one, tried.get(one.item)) for one in outcomes]
+
+    def _is_cut_short(self, one: Outcome) -> bool:
+        """Say whether a piece waits for what a stop kept from being done."""
+        return not one.calls or (self._repair and one.corrupt and not one.proven and not one.refused)
+
     def _note(self, outcomes: list[Outcome]) -> None:
-        """Count, and keep what is not right."""
+        """Count, and keep what is or was not right."""
         present = [one for one in outcomes if not one.absent]
         self.pieces += len(present)
         self.corrupt += sum(one.corrupt for one in present)
-        self.found += [one for one in present if not one.proven][: FOUND_LIMIT - len(self.found)]
+        self._keep(present)
+
+    def _keep(self, outcomes: list[Outcome]) -> None:
+        self.found += [one for one in outcomes if not one.proven][: FOUND_LIMIT - len(self.found)]
+        self.mended += [one for one in outcomes if one.proven and one.corrupt][: FOUND_LIMIT - len(self.mended)]
 
     def _look_again(self) -> None:
-        """Check once more what could not be checked, while others changed it."""
-        unsure = [one.item for one in self.found if not one.corrupt and one not in self._unlisted]
-        if unsure:
-            # By what was asked: a check may learn an inode's generation, and its item is another one then.
-            again = dict(zip(unsure, self._check(unsure), strict=True))
-            self.found = [again.get(one.item, one) for one in self.found]
-            self.corrupt += sum(one.corrupt for one in again.values())
-            self.found = [one for one in self.found if not one.proven and not one.absent]
+        """Ask once more for what could not be checked, while others changed it, or not be mended before others were."""
+        before, self.found = self.found, []
+        unsure = [one for one in before if one not in self._unlisted and (self._repair or not one.corrupt)]
+        # By what was asked: a check may learn an inode's generation, and its item is another one then.
+        asked = [one.item for one in unsure]
+        again = dict(zip(asked, self._ask(asked, repair=self._repair), strict=True))
+        self.corrupt += sum(again[one.item].corrupt and not one.corrupt for one in unsure)
+        self._keep([one for one in (_later(one, again.get(one.item)) for one in before) if not one.absent])
 
     def _steps(self) -> Iterator[Step]:
         """Yield everything from the start on."""
@@ -235,9 +257,18 @@ class Sweep:
         begin, weight = _WEIGHTS[step.position.stage]
         self._report(
             pb.Progress(
-                stage=f"checking {step.items[0].name}",
+                stage=f"{'repairing' if self._repair else 'checking'} {step.items[0].name}",
                 percent=begin + weight * step.share,
                 errors_found=self.corrupt,
+                errors_corrected=len(self.mended),
                 xfs_position=step.position,
             )
         )
+
+
+def _later(before: Outcome, after: Outcome | None) -> Outcome:
+    """Return what became of a piece that was asked for again, unless it was not; what was corrupt stays told."""
+    if after is None or not after.calls:
+        return before
+    after.corrupt = after.corrupt or before.corrupt
+    return after

@@ -11,7 +11,7 @@ from fsmend_agent.xfs.items import SUMMARIES, Item, read_items
 from fsmend_agent.xfs.outcome import ENDS_IT, Outcome, why_offline
 from fsmend_agent.xfs.preconditions import check_target, root_mount
 from fsmend_agent.xfs.reading import read_parts
-from fsmend_agent.xfs.sweep import Sweep, words_of
+from fsmend_agent.xfs.sweep import FOUND_LIMIT, Sweep, words_of
 from fsmend_agent.xfs.targeted import Targeted, be_polite
 from fsmend_proto.v1 import command_pb2 as pb
 
@@ -30,7 +30,7 @@ class XfsWork:
         messages: the items that it names; none: the whole filesystem.
         repair: mend, or only check.
         targeted_only: leave it at the items.
-        resume: where an earlier check of the whole stopped.
+        resume: of the whole, piece by piece from there on, where an earlier one stopped; None: by xfs_scrub(8).
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class XfsWork:
         self._messages = list(messages)
         self._repair = repair
         self._targeted_only = targeted_only
+        self._by_piece = resume is not None
         self._resume = resume or pb.XfsScrubPosition()
         self._whole: whole.WholeResult | None = None
 
@@ -60,7 +61,7 @@ class XfsWork:
             geometry = xfs.geometry(self._order.fd)
             self.items = read_items(self._messages, geometry.ag_count, geometry.rtgroup_count)
         if self.items and self._resume.stage:
-            raise ActionRefused(pb.REFUSAL_CODE_MALFORMED, "only a check of the whole filesystem can be resumed")
+            raise ActionRefused(pb.REFUSAL_CODE_MALFORMED, "only work on the whole filesystem can be resumed")
         check_target(self._order, repair=self._repair)
 
     def intention(self) -> str:
@@ -81,7 +82,7 @@ class XfsWork:
             ActionFailed: xfs_scrub(8) cannot be started.
         """
         be_polite()
-        if not self.items and not self._repair:
+        if not self.items and self._by_piece:
             return self._sweep()
         order = self._order
         targeted = self._targeted(self.items)
@@ -93,9 +94,16 @@ class XfsWork:
         return self._ended(self._conclude(outcomes, len(outcomes), sum(one.corrupt for one in outcomes)))
 
     def _sweep(self) -> pb.CommandResult:
-        """Check the whole filesystem, from where an earlier check stopped."""
+        """Check or mend the whole filesystem piece by piece, from where an earlier run stopped."""
         order = self._order
-        sweep = Sweep(order.fd, xfs.geometry(order.fd), self._resume, cancelled=order.cancelled, report=order.report)
+        sweep = Sweep(
+            order.fd,
+            xfs.geometry(order.fd),
+            self._resume,
+            cancelled=order.cancelled,
+            report=order.report,
+            repair=self._repair,
+        )
         try:
             sweep.run()
         except ActionFailed as failure:
@@ -104,18 +112,19 @@ class XfsWork:
         return result if sweep.position is None else self._ended(result)
 
     def _swept(self, sweep: Sweep) -> pb.CommandResult:
-        """Return the result of a check of the whole, as far as it came."""
+        """Return the result of a run over the whole, as far as it came."""
+        named = [*sweep.found, *sweep.mended][:FOUND_LIMIT]
         try:
-            result = self._conclude(sweep.found, sweep.pieces, sweep.corrupt)
+            result = self._conclude(named, sweep.pieces, sweep.corrupt)
         except OSError:  # a filesystem that shut down does not tell its health
-            result = pb.CommandResult(xfs_scrubs=[one.message() for one in sweep.found])
+            result = pb.CommandResult(xfs_scrubs=[one.message() for one in named])
             result.verdict = pb.VERDICT_NOT_HEALED if sweep.found else pb.VERDICT_NOT_APPLICABLE
         if sweep.position is not None:
             result.stopped_at.CopyFrom(sweep.position)
             result.summary += f"; to resume: {words_of(sweep.position)}"
-        elif not self._resume.stage and result.verdict == pb.VERDICT_CLEAN:
+        elif not self._resume.stage and result.verdict in {pb.VERDICT_CLEAN, pb.VERDICT_HEALED}:
             # Everything was looked at: the kernel may forget what only hinted at errors that are gone.
-            xfs_scrub.scrub_one(self._order.fd, ScrubType.HEALTHY)
+            xfs_scrub.scrub_one(self._order.fd, ScrubType.HEALTHY, repair=self._repair)
         return result
 
     def _ended(self, result: pb.CommandResult) -> pb.CommandResult:

@@ -104,5 +104,5 @@ def test_the_summary_counts_what_is_not_named_too(kernel):
 def test_a_position_beside_items_makes_no_sense(kernel):
     resume = pb.XfsScrubPosition(stage=pb.XFS_SCRUB_STAGE_INODES)
     action = ScrubXfs(order(scrub_xfs=pb.ScrubXfs(items=[item(ScrubType.AGF)], resume=resume)))
-    with pytest.raises(ActionRefused, match="only a check of the whole"):
+    with pytest.raises(ActionRefused, match="only work on the whole"):
         action.check()
