@@ -333,3 +333,5 @@ CLASS_OF_KIND: dict[int, str] = {
     event_pb2.EVENT_KIND_SOURCE_STATE: "source_broken",
 }
 """Which class an event's kind belongs to; kinds that are no errors are missing."""
+
+FAMILY_OF_CLASS: dict[str, Family] = {name: CODES[row.code].family for name, row in CLASSES.items()}

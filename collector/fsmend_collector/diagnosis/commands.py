@@ -89,7 +89,7 @@ class CommandWatch:
         changes: list[IncidentChange] = []
         for fault in self._targets(agent_id, target):
             if hold.action not in NO_REPAIR and hold.command_id not in fault.running:
-                fault.running.add(hold.command_id)
+                fault.running |= {hold.command_id}
                 if fault.active:
                     fault.timeline.add(time_ns, "repairing", update.message or "the command runs", hold.command_id)
                     changes += self._ledger.tell(fault, now_ns, "repairing")
@@ -148,7 +148,7 @@ class CommandWatch:
         self, fault: Fault, hold: Hold, target: command_pb2.Target, text: str, now_ns: int
     ) -> list[IncidentChange]:
         was_active = fault.active
-        fault.running.discard(hold.command_id)
+        fault.running -= {hold.command_id}
         if was_active:
             what = "command finished" if hold.action in NO_REPAIR else "repair finished"
             fault.timeline.add(hold.ended_ns, what, text, hold.command_id)

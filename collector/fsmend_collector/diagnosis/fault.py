@@ -39,6 +39,30 @@ class Fault:
         running: commands of ours that run on the unit.
     """
 
+    __slots__ = (
+        "_config",
+        "_ever_sick",
+        "_mute_mark",
+        "_proofs",
+        "_scopes",
+        "_windows",
+        "generation",
+        "id",
+        "key",
+        "latest",
+        "merged_into",
+        "muted_until_ns",
+        "opened_ns",
+        "others_ns",
+        "parts",
+        "places",
+        "running",
+        "settled",
+        "tally",
+        "timeline",
+        "updated_ns",
+    )
+
     def __init__(self, key: FaultKey, generation: int, config: DiagnosisConfig) -> None:
         self.key = key
         self.generation = generation
@@ -52,13 +76,13 @@ class Fault:
         self._windows: dict[str, SerdWindow] = {}
         self._proofs: dict[Proof, tuple[int, str]] = {}
         self._scopes: dict[str, tuple[int, bool]] = {}
-        self._ever_sick: set[str] = set()
+        self._ever_sick: frozenset[str] = frozenset()
         self.others_ns = 0
         self.opened_ns = 0
         self.updated_ns = 0
         self.settled: tuple[int, str] = (0, "")
         self.merged_into = ""
-        self.running: set[str] = set()
+        self.running: frozenset[str] = frozenset()
         self.muted_until_ns = 0
         self._mute_mark = (0, 0)
 
@@ -74,7 +98,9 @@ class Fault:
         self.take_scope(evidence)
         if evidence.others_unknown:
             self.others_ns = max(self.others_ns, evidence.latest_ns)
-        self.latest[fault_class] = max(self.latest.get(fault_class, 0), evidence.latest_ns)
+        latest_ns = evidence.latest_ns
+        if latest_ns > self.latest.get(fault_class, 0):
+            self.latest[fault_class] = latest_ns
         return True
 
     def _crosses(self, evidence: Evidence, fault_class: str) -> bool:
@@ -82,7 +108,9 @@ class Fault:
         rule = self._config.rules.get(fault_class)
         if rule is None or evidence.severity == event_pb2.SEVERITY_CRITICAL:
             return True
-        window = self._windows.setdefault(fault_class, SerdWindow(rule, self._config.lateness_seconds))
+        window = self._windows.get(fault_class)
+        if window is None:
+            window = self._windows[fault_class] = SerdWindow(rule, self._config.lateness_seconds)
         return window.add(evidence.time_ns, evidence.location, evidence.count)
 
     def prove(self, proof: Proof, time_ns: int, text: str) -> None:
@@ -91,12 +119,13 @@ class Fault:
 
     def take_scope(self, evidence: Evidence) -> None:
         """Take what the finding says of the health of one part."""
-        self.parts.take(evidence)
+        if evidence.xfs_scope:
+            self.parts.take(evidence)
         if evidence.sick is not None and evidence.scope:
             new = (evidence.time_ns, evidence.sick)
             self._scopes[evidence.scope] = max(self._scopes.get(evidence.scope, new), new)
             if evidence.sick:
-                self._ever_sick.add(evidence.scope)
+                self._ever_sick |= {evidence.scope}
 
     @property
     def others_unknown(self) -> bool:
@@ -116,7 +145,7 @@ class Fault:
         if place.xfs_sick:
             scope = scope_name(place.xfs_scope, place.ino or place.xfs_number)
             self._scopes[scope] = (time_ns, True)
-            self._ever_sick.add(scope)
+            self._ever_sick |= {scope}
 
     def _parts_healthy(self) -> tuple[int, str]:
         """Return since when every part that was sick is healthy, or (0, "")."""
@@ -127,6 +156,8 @@ class Fault:
 
     def proven(self) -> tuple[int, str] | None:
         """Return time and text of the proof that closes every class of error present, or None."""
+        if not (self._proofs or self._ever_sick or self.settled[0]):
+            return None
         best = (0, "")
         for fault_class, latest in self.latest.items():
             found = [self.settled, *(self._proof(proof) for proof in CLASSES[fault_class].closed_by)]

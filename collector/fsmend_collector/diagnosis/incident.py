@@ -127,7 +127,7 @@ def names_of(fault: Fault, beneath: Fault | None, consequences: list[Fault]) -> 
 def _worst_device(fault: Fault) -> str:
     """Return the device with the most errors of its own; the smallest id among equals."""
     devices = fault.tally.devices
-    return min(devices, key=lambda device: (-fault.tally.device_errors[device], device), default="")
+    return min(devices, key=lambda device: (-fault.tally.device_errors.get(device, 0), device), default="")
 
 
 def _members(fault: Fault, consequences: list[Fault]) -> list[incident_pb2.Unit]:
@@ -216,7 +216,7 @@ def fault_of(incident: incident_pb2.Incident, key: FaultKey, generation: int, co
     tally, unit = fault.tally, incident.unit
     tally.restore_evidence(list(incident.evidence), incident.evidence_count, incident.onset_ns)
     tally.base, tally.latest_ns = incident.occurrences, latest_ns
-    tally.sources, tally.errnos = set(incident.sources), set(incident.errnos)
+    tally.sources, tally.errnos = frozenset(incident.sources), frozenset(incident.errnos)
     tally.live = incident.severity > event_pb2.SEVERITY_WARNING or CODES[incident.code].severity == incident.severity
     tally.severity = incident.severity
     for field in ("host_name", "filesystem_type", "device_name"):
@@ -227,7 +227,7 @@ def fault_of(incident: incident_pb2.Incident, key: FaultKey, generation: int, co
             tally.filesystems[member.filesystem_uuid] = member.filesystem_type
         if member.device_id:
             tally.devices[member.device_id] = member.device_name
-    tally.devids.update({int(one.value): 1 for one in incident.suspects if one.dimension == DEVID_DIMENSION})
+    tally.devids = {int(one.value): 1 for one in incident.suspects if one.dimension == DEVID_DIMENSION}
     fault.others_ns = latest_ns if incident.others_unknown else 0
     for place in incident.places:
         fault.restore_place(place, incident.onset_ns)
@@ -235,7 +235,7 @@ def fault_of(incident: incident_pb2.Incident, key: FaultKey, generation: int, co
         fault.settled = (incident.resolved_ns, incident.resolution)
     if incident.state == _State.INCIDENT_STATE_REPAIRING:
         ordered = [entry.command_id for entry in incident.timeline if entry.what == "repairing"]
-        fault.running = set(ordered[-1:])
+        fault.running = frozenset(ordered[-1:])
     fault.muted_until_ns = incident.muted_until_ns
     fault.mute(incident.muted_until_ns)
     return fault

@@ -8,6 +8,7 @@ from fsmend_collector.diagnosis.codes import Family
 from fsmend_collector.diagnosis.evidence import Evidence
 from fsmend_proto.v1 import inventory_pb2
 
+_FAMILY = {family: family.value for family in Family}  # an attribute of an enum is slow to read
 _LAYERS = frozenset({"partition", "dm"})  # a device of these kinds on exactly one other fails as that one does
 
 
@@ -42,6 +43,9 @@ class _Names:
     inventory_known: bool = False
 
 
+_NOTHING = _Names()
+
+
 class Joining:
     """Learn what the names of faulty agents mean, and key their findings.
 
@@ -54,19 +58,16 @@ class Joining:
 
     def key(self, evidence: Evidence, family: Family) -> FaultKey:
         """Return the key of the fault that a finding belongs to."""
-        match family:
-            case Family.INTEGRITY:
-                value = self._filesystem(evidence)
-            case Family.DEVICE:
-                value = self._device(evidence)
-            case Family.SOURCE:
-                value = evidence.subject
-            case _:
-                value = ""
-        return FaultKey(family.value, evidence.agent_id, value)
+        if family is Family.DEVICE:
+            value = self._device(evidence)
+        elif family is Family.INTEGRITY:
+            value = self._filesystem(evidence)
+        else:
+            value = evidence.subject if family is Family.SOURCE else ""
+        return FaultKey(_FAMILY[family], evidence.agent_id, value)
 
     def _filesystem(self, evidence: Evidence) -> str:
-        names = self._agents.get(evidence.agent_id, _Names())
+        names = self._agents.get(evidence.agent_id, _NOTHING)
         name = evidence.filesystem_device or evidence.device_name
         if evidence.filesystem_uuid:
             return evidence.filesystem_uuid
@@ -76,9 +77,9 @@ class Joining:
         return on_it[0] if len(on_it) == 1 else f"device:{evidence.device_id}"
 
     def _device(self, evidence: Evidence) -> str:
-        names = self._agents.get(evidence.agent_id, _Names())
         if evidence.device_id:
             return self.bottom(evidence.agent_id, evidence.device_id)
+        names = self._agents.get(evidence.agent_id, _NOTHING)
         name = evidence.device_name or evidence.filesystem_device
         known = names.devices_of_uuid.get(evidence.filesystem_uuid, set())
         if name in names.device_of_name:
@@ -91,7 +92,9 @@ class Joining:
 
     def bottom(self, agent_id: str, device_id: str) -> str:
         """Follow partitions and one-legged mappings down to the device that fails."""
-        below = self._agents.get(agent_id, _Names()).below
+        below = self._agents.get(agent_id, _NOTHING).below
+        if not below:
+            return device_id
         for _ in range(8):  # an inventory from outside may hold a circle
             if device_id not in below:
                 break
@@ -100,12 +103,14 @@ class Joining:
 
     def devices(self, agent_id: str, uuid: str) -> set[str]:
         """Return the ids of the devices that a filesystem is known to stand on."""
-        known = self._agents.get(agent_id, _Names()).devices_of_uuid.get(uuid, set())
+        known = self._agents.get(agent_id, _NOTHING).devices_of_uuid.get(uuid, set())
         return {self.bottom(agent_id, device_id) for device_id in known}
 
     def learn(self, evidence: Evidence) -> bool:
         """Take the names that a finding puts side by side; say whether any was new."""
-        names = self._agents.setdefault(evidence.agent_id, _Names())
+        names = self._agents.get(evidence.agent_id)
+        if names is None:
+            names = self._agents[evidence.agent_id] = _Names()
         uuid, filesystem_device = evidence.filesystem_uuid, evidence.filesystem_device
         new = uuid and filesystem_device and names.uuid_of_name.get(filesystem_device) != uuid
         if new:

@@ -16,6 +16,7 @@ from fsmend_proto.v1 import incident_pb2
 
 _PENDING_KEPT = 1_000
 _GROWTH_TOLD = 100  # a tick: what a storm adds to incidents that are told already can wait, and the store is spared
+_DEVICE, _INTEGRITY = Family.DEVICE.value, Family.INTEGRITY.value
 _DEVICE_PREFIX = "device_"
 _CONSEQUENCES = frozenset(name for name, row in CLASSES.items() if row.consequence)
 
@@ -136,9 +137,9 @@ class Ledger:
     def _plain(self, fault: Fault) -> tuple[int, int, bool] | None:
         """Return what decides how a fault is shown that only grows; None: more than that."""
         plain = fault.plain()
-        if plain is not None and fault.key.family == Family.INTEGRITY.value:
+        if plain is not None and fault.key.family == _INTEGRITY:
             others = self._by_agent[fault.key.agent_id]
-            return None if any(key.family == Family.DEVICE.value for key in others) else plain
+            return None if any(key.family == _DEVICE for key in others) else plain
         return plain
 
     def waiting(self) -> list[Fault]:
@@ -150,13 +151,13 @@ class Ledger:
 
     def beneath(self, fault: Fault) -> Fault | None:
         """Return the active fault of a device below a filesystem, the smallest id of several."""
-        if fault.key.family != Family.INTEGRITY.value:
+        if fault.key.family != _INTEGRITY:
             return None
         found = [one for one in self.of_agent(fault.key.agent_id) if self._stands_on(fault, one)]
         return min(found, key=lambda one: one.id, default=None)
 
     def _stands_on(self, fault: Fault, device: Fault) -> bool:
-        if device.key.family != Family.DEVICE.value or not device.active:
+        if device.key.family != _DEVICE or not device.active:
             return False
         if not any(name.startswith(_DEVICE_PREFIX) for name in device.latest):
             return False
@@ -204,7 +205,7 @@ class Ledger:
         if not due:
             return []
         changes = [self._tell(fault, told, face, what or _what(told, fault, face), now_ns)]
-        return changes + (self._tell_above(fault, now_ns) if fault.key.family == Family.DEVICE.value else [])
+        return changes + (self._tell_above(fault, now_ns) if fault.key.family == _DEVICE else [])
 
     def settle_agent(self, agent_id: str, text: str, now_ns: int) -> list[IncidentChange]:
         """Close all incidents of an agent with one proof."""
@@ -213,6 +214,11 @@ class Ledger:
             fault.settled = (max([now_ns, *fault.latest.values()]), text)
             changes += self.tell(fault, now_ns)
         return changes
+
+    def told_again(self) -> list[IncidentChange]:
+        """Return every incident that was ever told, as it is now, with the evidence that it lists."""
+        known = [fault for fault in self if self._told[fault.key].state != incident_pb2.INCIDENT_STATE_UNSPECIFIED]
+        return [IncidentChange(self.view(fault), EVIDENCE, tuple(fault.tally.evidence)) for fault in known]
 
     def _growth_due(self, fault: Fault, told: _Told, now_ns: int, *, flush: bool) -> bool:
         if not told.pending and fault.tally.occurrences == told.occurrences:
@@ -237,9 +243,8 @@ class Ledger:
     def _tell_above(self, device: Fault, now_ns: int) -> list[IncidentChange]:
         """Tell what changed for the filesystems on a device whose fault changed."""
         changes = []
-        for fault in self.of_agent(device.key.agent_id):
-            if fault.key.family == Family.INTEGRITY.value:
-                changes += self.tell(fault, now_ns)
+        for key in [key for key in self._by_agent[device.key.agent_id] if key.family == _INTEGRITY]:
+            changes += self.tell(self._faults[key], now_ns)
         return changes
 
 

@@ -32,6 +32,8 @@ class Reading:
 class Parts:
     """Collect the parts of one incident."""
 
+    __slots__ = ("_readings",)
+
     def __init__(self) -> None:
         self._readings: dict[Part, Reading] = {}
 

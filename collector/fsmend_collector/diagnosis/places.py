@@ -68,6 +68,8 @@ class _Location:
 class Places:
     """Collect the places of one incident."""
 
+    __slots__ = ("_codes", "_count", "_inodes", "_join_ns", "_rows", "_sectors")
+
     def __init__(self, join_seconds: int) -> None:
         self._join_ns = join_seconds * SECONDS_NS
         self._inodes: dict[_InodeKey, _Inode] = {}

@@ -16,10 +16,13 @@ class SerdWindow:
     occurrences in the long window cross it.
     """
 
+    __slots__ = ("_entries", "_keep_ns", "_rule", "_total")
+
     def __init__(self, rule: SerdRule, lateness_seconds: int) -> None:
         self._rule = rule
         self._keep_ns = (max(rule.long_seconds, rule.seconds) + lateness_seconds) * SECONDS_NS
         self._entries: list[_Entry] = []
+        self._total = 0
 
     def __len__(self) -> int:
         """Count the entries kept."""
@@ -28,14 +31,19 @@ class SerdWindow:
     def add(self, time_ns: int, location: str, count: int) -> bool:
         """Add an error that stands for `count` occurrences; say whether the rule is crossed (at least N)."""
         insort(self._entries, (time_ns, location, count))
+        self._total += count
         self._forget(self._entries[-1][0] - self._keep_ns)
         rule = self._rule
+        if self._total < min(rule.count, rule.long_count, rule.repeats):
+            return False  # whatever the window
         return self._crosses(time_ns, rule.seconds, rule.count, None) or self._crosses(
             time_ns, rule.long_seconds, rule.long_count, rule.repeats
         )
 
     def _forget(self, before_ns: int) -> None:
-        self._entries = [entry for entry in self._entries if entry[0] >= before_ns] if self._entries else []
+        if self._entries and self._entries[0][0] < before_ns:
+            self._entries = [entry for entry in self._entries if entry[0] >= before_ns]
+            self._total = sum(count for _, _, count in self._entries)
 
     def _crosses(self, time_ns: int, seconds: int, distinct: int, repeats: int | None) -> bool:
         """Look at every window of the length that holds `time_ns`."""

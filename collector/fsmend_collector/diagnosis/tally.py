@@ -5,7 +5,8 @@ competing values, the first hundred by time. So duplicates, reordering and laten
 """
 
 from bisect import insort
-from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from fsmend_collector.diagnosis.config import SECONDS_NS
 from fsmend_collector.diagnosis.evidence import Evidence
@@ -15,11 +16,37 @@ EVIDENCE_LISTED = 100
 _SEEN_KEPT = 100_000
 _LARGEST_COUNT = 2**63 - 1  # what every store can hold, whatever an agent claims
 
+_NO_DEVID: Mapping[int, int] = MappingProxyType({})
+_NO_ERRORS: Mapping[str, int] = MappingProxyType({})
+
 TEXT_FIELDS = ("host_name", "filesystem_type", "filesystem_device", "device_name")
 
 
 class Tally:
-    """Count the evidence of one fault."""
+    """Count the evidence of one fault. There are as many as units fail, so what stays empty in most takes no room."""
+
+    __slots__ = (
+        "_counts",
+        "_earliest",
+        "_first",
+        "_lateness_ns",
+        "_mount_point",
+        "_read_before",
+        "_readings",
+        "_seen",
+        "base",
+        "device_errors",
+        "devices",
+        "devids",
+        "errnos",
+        "evidence_count",
+        "filesystems",
+        "latest_ns",
+        "live",
+        "onset_ns",
+        "severity",
+        "sources",
+    )
 
     def __init__(self, lateness_seconds: int) -> None:
         self._lateness_ns = lateness_seconds * SECONDS_NS
@@ -31,15 +58,15 @@ class Tally:
         self.evidence_count = 0
         self.onset_ns = 0
         self.latest_ns = 0
-        self._counts: dict[str, Counter[str]] = {}
+        self._counts: dict[tuple[str, str], int] = {}  # of each source and form
         self._readings: dict[str, dict[int, int]] = {}
-        self._read_before: set[str] = set()
-        self.sources: set[str] = set()
-        self.errnos: set[int] = set()
+        self._read_before: frozenset[str] = frozenset()
+        self.sources: frozenset[str] = frozenset()
+        self.errnos: frozenset[int] = frozenset()
         self.filesystems: dict[str, str] = {}
         self.devices: dict[str, str] = {}
-        self.device_errors: Counter[str] = Counter()
-        self.devids: Counter[int] = Counter()
+        self.device_errors = _NO_ERRORS
+        self.devids = _NO_DEVID
         self.severity: event_pb2.Severity.ValueType = event_pb2.SEVERITY_UNSPECIFIED
         self.live = False
 
@@ -55,9 +82,10 @@ class Tally:
         onset_ns = evidence.since_ns if evidence.before_agent and evidence.since_ns else evidence.time_ns
         self.onset_ns = min(self.onset_ns or onset_ns, onset_ns)
         self.latest_ns = max(self.latest_ns, evidence.latest_ns)
-        self.sources.add(evidence.source)
-        if evidence.errno:
-            self.errnos.add(evidence.errno)
+        if evidence.source not in self.sources:
+            self.sources |= {evidence.source}
+        if evidence.errno and evidence.errno not in self.errnos:
+            self.errnos |= {evidence.errno}
         self.severity = max(self.severity, evidence.severity)
         self.live = self.live or not evidence.before_agent
         self._take_names(evidence)
@@ -68,13 +96,16 @@ class Tally:
             totals = self._readings.setdefault(evidence.source, {})
             totals[evidence.devid] = max(totals.get(evidence.devid, 0), evidence.reading)
         if evidence.before_agent and evidence.reading is not None:
-            self._read_before.add(evidence.source)
+            self._read_before |= {evidence.source}
         else:
-            self._counts.setdefault(evidence.source, Counter())[evidence.form] += evidence.count
+            place = (evidence.source, evidence.form)
+            self._counts[place] = self._counts.get(place, 0) + evidence.count
 
     def _take_names(self, evidence: Evidence) -> None:
-        for name in TEXT_FIELDS:
-            self.name(name, getattr(evidence, name), evidence.time_ns)
+        for field in TEXT_FIELDS:
+            value = getattr(evidence, field)
+            if value:
+                self.name(field, value, evidence.time_ns)
         if evidence.mount_point:
             new = (evidence.time_ns, evidence.mount_point)
             self._mount_point = min(self._mount_point or new, new)
@@ -84,14 +115,17 @@ class Tally:
         if evidence.device_id:
             name = self.devices.get(evidence.device_id, "")
             self.devices[evidence.device_id] = max(name, evidence.device_name)
-            self.device_errors[evidence.device_id] += evidence.count if evidence.devid else 0
         if evidence.devid:
-            self.devids[evidence.devid] += evidence.count
+            self.devids = {**self.devids, evidence.devid: self.devids.get(evidence.devid, 0) + evidence.count}
+        if evidence.devid and evidence.device_id:
+            errors = self.device_errors.get(evidence.device_id, 0) + evidence.count
+            self.device_errors = {**self.device_errors, evidence.device_id: errors}
 
     def name(self, field: str, value: str, time_ns: int) -> None:
         """Keep the earliest value of a field that is not empty."""
-        if value:
-            self._earliest[field] = min(self._earliest.get(field, (time_ns, value)), (time_ns, value))
+        known = self._earliest.get(field)
+        if value and (known is None or (time_ns, value) < known):
+            self._earliest[field] = (time_ns, value)
 
     def named(self, field: str) -> str:
         """Return the value of a field, or an empty text."""
@@ -109,9 +143,20 @@ class Tally:
     @property
     def occurrences(self) -> int:
         """Count the errors: every source counts the same ones, so the largest count is the number."""
+        if len(self._counts) == 1 and not self._read_before:
+            return min(self.base + next(iter(self._counts.values())), _LARGEST_COUNT)
         totals = [sum(self._readings[source].values()) for source in self._read_before]
-        counted = [_errors(forms) for forms in self._counts.values()]
+        counted = [self._errors(source) for source in {source for source, _ in self._counts}]
         return min(max(self.base + max(counted, default=0), *totals, 0), _LARGEST_COUNT)
+
+    def _errors(self, source: str) -> int:
+        """Return how many errors one source counted.
+
+        One error may write a line of each of several forms, so the largest form counts. What an agent folded in a storm
+        names no form any more, and is of errors that no other event of that source stands for.
+        """
+        forms = [count for (of, form), count in self._counts.items() if of == source and form]
+        return self._counts.get((source, ""), 0) + max(forms, default=0)
 
     @property
     def evidence(self) -> list[str]:
@@ -136,11 +181,3 @@ class Tally:
             drop = max(len(kept) - _SEEN_KEPT // 2, 0)
             self._seen = dict(list(kept.items())[drop:])
 
-
-def _errors(forms: Counter[str]) -> int:
-    """Return how many errors one source counted.
-
-    One error may write a line of each of several forms, so the largest form counts. What an agent folded in a storm
-    names no form any more, and is of errors that no other event of that source stands for.
-    """
-    return forms[""] + max((count for form, count in forms.items() if form), default=0)

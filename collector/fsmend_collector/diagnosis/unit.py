@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from fsmend_collector.diagnosis.agenda import next_look_ns
 from fsmend_collector.diagnosis.classing import class_of, proof_of
-from fsmend_collector.diagnosis.codes import CLASSES, CODES, Family, Proof
+from fsmend_collector.diagnosis.codes import FAMILY_OF_CLASS, Family, Proof
 from fsmend_collector.diagnosis.commands import CommandWatch
 from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
 from fsmend_collector.diagnosis.evidence import Evidence
@@ -74,7 +74,7 @@ class UnitDiagnosis:
 
     def _count(self, evidence: Evidence, fault_class: str, now_ns: int) -> list[IncidentChange]:
         """Count a finding against the fault that it belongs to."""
-        key = self._joining.key(evidence, CODES[CLASSES[fault_class].code].family)
+        key = self._joining.key(evidence, FAMILY_OF_CLASS[fault_class])
         fault = self._ledger.obtain(key)
         if evidence.agent_id not in self._agents:
             self._watch(evidence.agent_id)
@@ -385,6 +385,10 @@ class UnitDiagnosis:
             self._ledger.view(fault).incident for fault in self._ledger if fault.opened_ns and not fault.merged_into
         ]
         return sorted(shown, key=lambda incident: incident.id)
+
+    def told_again(self) -> list[IncidentChange]:
+        """Return every incident that was ever told, as it is now."""
+        return self._ledger.told_again()
 
     def views_of(self, agent_id: str) -> list[IncidentView]:
         """Return the incidents of one agent's units that were told, merged ones excepted, ordered by id."""
