@@ -18,7 +18,7 @@ from fsmend_collector.store.schema import audit as audit_table
 
 log = logging.getLogger(__name__)
 
-SET_ASIDE = "check.set_aside"
+SET_ASIDE, SCHEDULED = "check.set_aside", "scheduled"
 _WHY = (
     "its background check ended with the host each time, at the same place; it waits for its interval now. Look at the "
     "host's kernel log, and check the filesystem offline"
@@ -79,11 +79,11 @@ class Background:
 def write_set_aside(connection: Connection, past: PastScrub, now_ns: int) -> bool:
     """Note in the audit that a check waits for its interval because of what it does; say whether that is new."""
     known = select(audit_table.c.at_ns).where(
-        audit_table.c.object_kind == "command",
+        audit_table.c.object_kind == SCHEDULED,
         audit_table.c.object_id == past.command_id,
         audit_table.c.action == SET_ASIDE,
     )
     if connection.execute(known.limit(1)).first() is not None:
         return False
-    audit(connection, now_ns, ORDERED_BY, SET_ASIDE, "command", past.command_id, f"filesystem {past.key[1]}: {_WHY}")
+    audit(connection, now_ns, ORDERED_BY, SET_ASIDE, SCHEDULED, past.command_id, f"filesystem {past.key[1]}: {_WHY}")
     return True

@@ -109,6 +109,11 @@ def _commands(facts: HealthFacts, _: int) -> list[pb.HealthCheck]:
     return _check("COMMANDS_FAILED", WARN, f"{_several(len(details), 'command')} failed within a day", details)
 
 
+def _set_aside(facts: HealthFacts, _: int) -> list[pb.HealthCheck]:
+    summary = f"{_several(len(facts.set_aside), 'background check')} set aside: their hosts did not survive them"
+    return _check("CHECKS_SET_ASIDE", WARN, summary, facts.set_aside)
+
+
 def _diagnosis(facts: HealthFacts, _: int) -> list[pb.HealthCheck]:
     details = facts.diagnosis_faults[::-1]
     summary = f"diagnosis went on without {_several(len(details), 'record')} within a day; the collector's log says why"
@@ -145,5 +150,6 @@ _CHECKS: tuple[Callable[[HealthFacts, int], list[pb.HealthCheck]], ...] = (
     _sources,
     _gaps,
     _commands,
+    _set_aside,
     _certificates,
 )

@@ -54,6 +54,7 @@ class HealthFacts:
         incidents_open: how many there are.
         failed_commands: rows of `commands` that ended badly within a day, at most 1,000.
         diagnosis_faults: what diagnosis could not take within a day, newest first, at most 1,000.
+        set_aside: filesystems whose newest background check ended the host again, and waits; at most 1,000.
         repairs_stopped: why automatic repairs are stopped, empty when they are not.
         store_failure: why the writer cannot commit, empty when it can.
         policy_backlog: how far the policy is behind with ordering.
@@ -66,6 +67,7 @@ class HealthFacts:
     gaps: list[LostByHost] = field(default_factory=list)
     broken_sources: list[BrokenSource] = field(default_factory=list)
     diagnosis_faults: list[str] = field(default_factory=list)
+    set_aside: list[str] = field(default_factory=list)
     repairs_stopped: str = ""
     filesystems: int = 0
     devices: int = 0
@@ -126,6 +128,7 @@ def read_health_facts(connection: Connection, sources: SourceStates, now_ns: int
         gaps=_gaps(connection, now_ns - DAY_NS),
         broken_sources=sources.broken(connection, now_ns),
         diagnosis_faults=_diagnosis_faults(connection, now_ns - DAY_NS),
+        set_aside=_set_aside(connection),
         repairs_stopped=_repairs_stopped(connection),
         filesystems=_count(connection, filesystems, filesystems.c.present.is_(True)),
         devices=_count(connection, devices, devices.c.present.is_(True)),
@@ -154,6 +157,20 @@ def _diagnosis_faults(connection: Connection, since_ns: int) -> list[str]:
     chosen = select(audit).where(audit.c.object_kind == "diagnosis", audit.c.at_ns >= since_ns)
     rows = connection.execute(chosen.order_by(audit.c.id.desc()).limit(_LISTED))
     return [f"{row.object_id}: {row.detail}" for row in rows]
+
+
+def _set_aside(connection: Connection) -> list[str]:
+    """Return what the calendar noted of checks that no later one has taken the place of."""
+    later = commands.alias()
+    replaced = (
+        select(later.c.id)
+        .where(later.c.agent_id == commands.c.agent_id, later.c.filesystem_uuid == commands.c.filesystem_uuid)
+        .where(later.c.ordered_by == commands.c.ordered_by, later.c.created_ns > commands.c.created_ns)
+    )
+    chosen = select(agents.c.host_name, audit.c.detail).where(audit.c.object_kind == "scheduled")
+    chosen = chosen.join(commands, commands.c.id == audit.c.object_id)
+    chosen = chosen.join(agents, agents.c.agent_id == commands.c.agent_id).where(~replaced.exists())
+    return [f"{row.host_name}: {row.detail}" for row in connection.execute(chosen.order_by(audit.c.id).limit(_LISTED))]
 
 
 def _repairs_stopped(connection: Connection) -> str:

@@ -9,6 +9,8 @@ from collector.rig import batch, eventually
 from fsmend_collector.background import CalendarConfig, CalendarRule
 from fsmend_collector.diagnose.scheduling import Background
 from fsmend_collector.diagnose.surveying import Survey
+from fsmend_collector.server.health_checks import assess
+from fsmend_collector.store.health_reads import SourceStates, read_health_facts
 from fsmend_proto.v1 import command_pb2, event_pb2, inventory_pb2, record_pb2
 
 WHERE = command_pb2.XfsScrubPosition(stage=command_pb2.XFS_SCRUB_STAGE_INODES, ino=4711)
@@ -148,7 +150,14 @@ async def test_a_check_that_ends_its_host_again_before_any_progress_waits_and_a_
     await background(rig, interval_days=1).look()
     told = await rig.rows("SELECT object_id, detail FROM audit WHERE action = 'check.set_aside'")
     assert [row.object_id for row in told] == ([] if further else [second.id])
+    facts = await rig.collector.store.read(read_health_facts, SourceStates(), time.time_ns())
+    assert [check.count for check in assess(facts, time.time_ns()).checks if check.code == "CHECKS_SET_ASIDE"] == (
+        [] if further else [1]
+    )
     assert len(await commands(rig)) == 2
+    await background(rig, interval_days=1e-6).look()
+    facts = await rig.collector.store.read(read_health_facts, SourceStates(), time.time_ns())
+    assert facts.set_aside == []
 
 
 async def test_a_survey_that_goes_on_knows_what_a_new_one_does(rig):
