@@ -1,8 +1,11 @@
 """Fixtures of the virtual machine tier: a collector outside, hosts inside; hosts are made as often as a test needs."""
 
+from pathlib import Path
+
 import pytest
 from vm.fleet import MIB, Collector, Host
 from vm.machine import compile_agent, missing
+from vm.newest import KERNEL
 from vm.report import Report
 
 
@@ -67,6 +70,12 @@ def host(new_host):
 def watched_host(new_host):
     """The host that the calendar checks: what is mounted on it for the first time is due at once."""
     return new_host("vm-calendar", calendar="daily")
+
+
+@pytest.fixture(scope="session")
+def newest(new_host):
+    """A host with Linux 7, where it is given."""
+    return new_host("vm-newest", kernel=Path(KERNEL), calendar="daily")
 
 
 @pytest.fixture(scope="session")

@@ -1,33 +1,16 @@
-"""Linux 7: XFS tells by itself, and has realtime groups and a metadata directory; with an xfsprogs that knows them.
-
-Neither comes from the package sources of the machine that runs this, so both are given: FSMEND_VM_KERNEL_7, a kernel's
-image with tests/vm/kernel.config, and FSMEND_VM_XFSPROGS_7, a program that runs another by its name.
-"""
-
-import os
-from pathlib import Path
+"""Linux 7: XFS tells by itself what is sick, and realtime groups are mended too."""
 
 import pytest
 from vm.filesystem import MOUNT, Xfs
 from vm.fleet import wait_for
 from vm.healing import SECONDS, corruption, resolved, see_scheduled_check, story
+from vm.newest import EVERYTHING, MARKS, TOOLS, mounted, told_by_monitor
 
 from fsmend_agent.kernel.xfs_health import ScrubType
 from fsmend_proto.v1 import command_pb2 as pb
 from fsmend_proto.v1 import event_pb2
 
-KERNEL, TOOLS = os.environ.get("FSMEND_VM_KERNEL_7", ""), os.environ.get("FSMEND_VM_XFSPROGS_7", "")
-pytestmark = [
-    pytest.mark.vm,
-    pytest.mark.timeout(3600),
-    pytest.mark.skipif(not (KERNEL and TOOLS), reason="FSMEND_VM_KERNEL_7 and FSMEND_VM_XFSPROGS_7 are not given"),
-]
-EVERYTHING = "-m rmapbt=1,reflink=1 -i exchange=1 -n parent=1"
-
-
-@pytest.fixture(scope="module")
-def newest(new_host):
-    return new_host("vm-newest", kernel=Path(KERNEL), calendar="daily")
+pytestmark = MARKS
 
 
 @pytest.fixture
@@ -61,8 +44,7 @@ def test_the_monitor_tells_of_a_directory_once_and_it_is_mended(newest, collecto
     uuid = xfs.make(EVERYTHING)
     inode = xfs.inode("big")
     xfs.scribble(f"inode {inode}", "dblock 0")
-    xfs.mount(exchange=False)
-    known = wait_for(lambda: collector.filesystem(uuid), 60, newest.log_end)
+    known = mounted(newest, collector, xfs)
     able = {one.name: one.available for one in known.capabilities}
     assert able["xfs.health_monitor"]
     assert able["xfs.parent"]
@@ -78,15 +60,12 @@ def test_the_monitor_tells_of_a_directory_once_and_it_is_mended(newest, collecto
 
 def test_a_shutdown_is_told_by_the_monitor(newest, collector, xfs):
     uuid = xfs.make(EVERYTHING)
-    xfs.mount(exchange=False)
-    wait_for(lambda: collector.filesystem(uuid), 60, newest.log_end)
+    mounted(newest, collector, xfs)
     newest.sh(f"xfs_io -x -c shutdown {MOUNT}")
 
-    def shutdowns():
-        kind = event_pb2.EVENT_KIND_FS_SHUTDOWN
-        return [one for one in collector.events_of(uuid) if (one.event.kind, one.event.source) == (kind, "xfs_monitor")]
-
-    wait_for(shutdowns, 60, newest.log_end)
+    kind = event_pb2.EVENT_KIND_FS_SHUTDOWN
+    (event,) = wait_for(lambda: told_by_monitor(collector, uuid, kind), 60, newest.log_end)
+    assert "force_umount" in event.xfs_monitor.names
 
 
 def test_the_summary_of_a_realtime_group_is_mended(newest, collector, xfs):
@@ -106,3 +85,19 @@ def test_the_summary_of_a_realtime_group_is_mended(newest, collector, xfs):
     assert (event_pb2.XFS_SCOPE_RTGROUP, 1) in places
     xfs.unmount()
     assert xfs.problems("-r", newest.realtime_disk) == ""
+
+
+def test_a_group_is_told_after_the_filesystem_was_mounted_again(newest, collector, xfs):
+    uuid = xfs.make(EVERYTHING)
+    mounted(newest, collector, xfs)
+    xfs.unmount()
+    xfs.scribble("agf 1", "addr cntroot")
+    mounted(newest, collector, xfs)
+    newest.machine.run("/bin/sh", "-c", f"head -c 262144 /dev/zero >{MOUNT}/d1/new; sync {MOUNT}/d1/new")
+
+    healed(newest, collector, uuid, ScrubType.CNTBT)
+
+    assert ("xfs_monitor", "cntbt") in told(collector, uuid)
+    assert {source for source, _ in told(collector, uuid)} == {"xfs_monitor"}
+    xfs.unmount()
+    assert xfs.problems() == ""
