@@ -21,11 +21,12 @@ _ROWS_A_READ = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """When one unit failed: the earliest error of an hour."""
+    """When one unit failed: the earliest error of an hour, and where in its code a filesystem failed."""
 
     key: UnitKey
     time_ns: int
     evidence: str
+    signature: str = ""
 
 
 def view_text(view: HostView) -> str:
@@ -64,8 +65,8 @@ def write_journal(connection: Connection, journal: Journal) -> None:
         connection.execute(delete(sightings).where(*mine), keys)
         rows = [
             {"aspect": key[0], "kind": key[1], "agent_id": key[2], "unit": key[3], "hour": hour}
-            | {"time_ns": time_ns, "evidence": evidence}
-            for (key, hour), (time_ns, evidence) in journal.sightings.items()
+            | {"time_ns": time_ns, "evidence": evidence, "signature": signature}
+            for (key, hour), (time_ns, evidence, signature) in journal.sightings.items()
         ]
         connection.execute(insert(sightings), rows)
     views = [{"one": agent_id, "seen": view_text(view)} for agent_id, view in journal.views.items()]
@@ -78,7 +79,7 @@ def stored_sightings(connection: Connection) -> Iterator[Sighting]:
     """Yield every sighting that is kept, in one order."""
     chosen = select(sightings).order_by(sightings.c.time_ns, sightings.c.agent_id, sightings.c.aspect, sightings.c.unit)
     for row in connection.execute(chosen).yield_per(_ROWS_A_READ):
-        yield Sighting((row.aspect, row.kind, row.agent_id, row.unit), row.time_ns, row.evidence)
+        yield Sighting((row.aspect, row.kind, row.agent_id, row.unit), row.time_ns, row.evidence, row.signature)
 
 
 def stored_views(connection: Connection) -> Iterator[HostView]:

@@ -67,7 +67,7 @@ def _rebuild_scan(connection: Connection, following: Following) -> int:
     for view in stored_views(connection):
         following.engine.learn_view(view)
     for one in stored_sightings(connection):
-        scan.sight(one.key, one.time_ns, one.evidence)
+        scan.sight(one.key, one.time_ns, one.evidence, one.signature)
         found += 1
     scan.journal = kept
     return found

@@ -42,7 +42,7 @@ def rewind(connection: Connection, following: Following, since_ns: int, now_ns: 
         engine.learn_view(view)
     for one in stored_sightings(connection):
         if one.time_ns < since_ns:
-            engine.scan.sight(one.key, one.time_ns, one.evidence)
+            engine.scan.sight(one.key, one.time_ns, one.evidence, one.signature)
     _sight_older(connection, following, since_ns, now_ns)
     changes = engine.resume(since_ns)
     changes += acquaint(connection, following, since_ns)

@@ -15,12 +15,12 @@ Names = Mapping[str, str]
 
 def cause_of(verdict: Verdict, names: Names) -> incident_pb2.Cause:
     """Return the cause that a verdict names."""
-    dimension, value = verdict.group
-    cause = incident_pb2.Cause(dimension=dimension, value=shown_value(verdict.group, names), odds=verdict.odds)
+    dimension, _ = verdict.cause
+    cause = incident_pb2.Cause(dimension=dimension, value=shown_value(verdict.cause, names), odds=verdict.odds)
     if verdict.best is not None:
         hosts = verdict.statistics.observed
         cause.mind_changes.extend(
-            _of_cause(one, hosts, named((dimension, value), names), names, verdict) for one in of_cause(verdict.best)
+            _of_cause(one, hosts, named(verdict.group, names), names, verdict) for one in of_cause(verdict.best)
         )
     return cause
 

@@ -127,6 +127,8 @@ def _summary(verdict: Verdict, shown: str) -> str:
         shown_places = [named(one, {}) for one in verdict.places[:_PLACES_SHOWN]]
         more = [f"{len(verdict.places) - _PLACES_SHOWN} more places"] if verdict.places[_PLACES_SHOWN:] else []
         text += f", in {', '.join(shown_places + more)}"
+    if verdict.signature:
+        text += f", most at {verdict.signature}"
     figures = verdict.statistics
     return f"{text} ({figures.observed} {figures.counted} of {figures.units} units, {figures.expected:.2g} expected)"
 

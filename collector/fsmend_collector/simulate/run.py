@@ -147,8 +147,8 @@ class Runner:
         self.diagnosis.restore(stored, now_ns)
         for view in self.journal.views.values():
             self.diagnosis.learn_view(view)
-        for (key, _), (time_ns, event_id) in sorted(self.journal.sightings.items(), key=lambda row: (row[1], row[0])):
-            self.diagnosis.scan.sight(key, time_ns, event_id)
+        for (key, _), row in sorted(self.journal.sightings.items(), key=lambda row: (row[1], row[0])):
+            self.diagnosis.scan.sight(key, *row)
         self.diagnosis.scan.journal = self.journal
         self._note(self.diagnosis.resume(now_ns), now_ns)
         self._recount(now_ns)
@@ -187,8 +187,8 @@ class Runner:
                 Reported(
                     incident_id=incident_id,
                     code=verdict.code,
-                    dimension=verdict.group[0],
-                    value=verdict.group[1],
+                    dimension=verdict.cause[0],
+                    value=verdict.cause[1],
                     members=frozenset((mark.key[2], mark.key[3]) for mark in verdict.marks),
                     suspects=tuple(one.group for one in verdict.suspects),
                     told_ns=self.told.get(incident_id, (0, None))[0],

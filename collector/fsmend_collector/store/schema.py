@@ -206,6 +206,7 @@ sightings = Table(
     Column("hour", _Big, primary_key=True, autoincrement=False),
     _big("time_ns"),
     _text("evidence"),  # id of the event
+    _text("signature"),  # where in its code a filesystem failed
     Index(None, "time_ns"),
 )
 

@@ -74,6 +74,16 @@ def test_the_earliest_error_of_an_hour_is_kept_once(engine):
         assert list(stored_views(connection)) == [HostView("a", "host", "6.8")]
 
 
+def test_the_signature_of_an_hour_is_kept_with_its_earliest_error(engine):
+    key = ("corrupt", 1, "a", "uuid")
+    journal = Journal()
+    journal.note(key, HOUR_NS + 5, "late", "xfs_b:2")
+    journal.note(key, HOUR_NS + 3, "early", "xfs_a:1")
+    with engine.begin() as connection:
+        write_journal(connection, journal)
+        assert list(stored_sightings(connection)) == [Sighting(key, HOUR_NS + 3, "early", "xfs_a:1")]
+
+
 def test_old_sightings_go_unless_a_verdict_holds_their_host(engine):
     journal = Journal()
     for agent_id in ("a", "b"):

@@ -50,8 +50,8 @@ class Life:
         rates_from_text(self.rates, scan.rates)
         for view in self.views.values():
             self.diagnosis.learn_view(view)
-        for (key, _), (time_ns, event_id) in self.sightings.items():
-            scan.sight(key, time_ns, event_id)
+        for (key, _), row in self.sightings.items():
+            scan.sight(key, *row)
         changes = self.diagnosis.resume(now_ns)
         for view in self.views.values():
             changes += self.diagnosis.observe_presence(

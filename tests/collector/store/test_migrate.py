@@ -22,11 +22,11 @@ def test_migrations_make_the_schema_that_the_code_uses(url):
 
 
 def test_migrating_again_changes_nothing(url, tmp_path):
-    assert migrate(url, tmp_path / "migrate.lock") == ("0002", "0002")
+    assert migrate(url, tmp_path / "migrate.lock") == ("0003", "0003")
 
 
 def test_an_empty_store_is_migrated_from_nothing(tmp_path):
-    assert migrate(f"sqlite:///{tmp_path / 'new.sqlite'}", tmp_path / "lock") == ("", "0002")
+    assert migrate(f"sqlite:///{tmp_path / 'new.sqlite'}", tmp_path / "lock") == ("", "0003")
 
 
 def test_a_store_of_a_newer_version_is_refused(url, tmp_path):

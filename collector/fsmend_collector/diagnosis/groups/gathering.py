@@ -6,12 +6,13 @@ from itertools import chain
 from fsmend_collector.diagnosis.groups.aspects import ASPECTS
 from fsmend_collector.diagnosis.groups.changes import Change, suspected
 from fsmend_collector.diagnosis.groups.counting import Counting
-from fsmend_collector.diagnosis.groups.dimensions import LABEL_DIMENSIONS
+from fsmend_collector.diagnosis.groups.dimensions import FLEET_VALUE, LABEL_DIMENSIONS
 from fsmend_collector.diagnosis.groups.explain import Explanation
 from fsmend_collector.diagnosis.groups.marks import Mark
 from fsmend_collector.diagnosis.groups.rates import AspectGroup
 from fsmend_collector.diagnosis.groups.series import Series
 from fsmend_collector.diagnosis.groups.settings import DAY_NS, HOUR_NS
+from fsmend_collector.diagnosis.groups.signatures import SIGNED
 from fsmend_collector.diagnosis.groups.verdict import Verdict, verdict_of
 from fsmend_collector.diagnosis.groups.views import Group
 
@@ -32,13 +33,15 @@ def gather(
     episodes.sort(key=lambda parts: (not _is_whole(parts), -parts[0].score, parts[0].candidate.order))
     episodes = _fold(episodes)
     taken: set[Mark] = set(chain.from_iterable(one.marks for one in explanations))
+    whole = series.get((SIGNED, ("fleet", FLEET_VALUE)))
+    signed = whole.marks if whole is not None else []
     verdicts = []
     for parts in episodes:
         absorbed = _around(parts, taken, series, counting)
         taken |= absorbed
         marks = sorted(absorbed.union(*(one.marks for one in parts)), key=lambda one: one.identity)
         names = tuple(one.name for one in suspected(changes, marks))
-        verdicts.append(verdict_of(parts, absorbed, names, counting))
+        verdicts.append(verdict_of(parts, absorbed, names, counting, signed))
     return _distinct(verdicts)
 
 

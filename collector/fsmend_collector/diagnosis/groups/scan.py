@@ -18,6 +18,7 @@ from fsmend_collector.diagnosis.groups.marks import Journal, Mark, Sightings, Un
 from fsmend_collector.diagnosis.groups.population import Population
 from fsmend_collector.diagnosis.groups.rates import Rates
 from fsmend_collector.diagnosis.groups.settings import DAY_NS, HOUR_NS, ScanSettings
+from fsmend_collector.diagnosis.groups.signatures import SIGNED, signature_of
 from fsmend_collector.diagnosis.groups.solving import Solving
 from fsmend_collector.diagnosis.groups.verdict import Verdict
 from fsmend_collector.diagnosis.groups.views import Group, HostView
@@ -79,7 +80,8 @@ class GroupScan:
             time_ns = evidence.received_ns
         kind, unit = self._unit(evidence, aspect)
         self.disowned += not self._owns(evidence.agent_id, kind, unit)
-        self.sight((aspect, kind, evidence.agent_id, unit), time_ns, evidence.event_id)
+        signature = signature_of(evidence) if aspect == SIGNED else ""
+        self.sight((aspect, kind, evidence.agent_id, unit), time_ns, evidence.event_id, signature)
 
     def observe_silence(self, agent_id: str, since_ns: int) -> None:
         """Say that an agent is away since a time, for longer than a reboot takes."""
@@ -105,15 +107,20 @@ class GroupScan:
             return DEVICE, named[0]
         return FILESYSTEM, evidence.filesystem_uuid or evidence.device_name
 
-    def sight(self, key: UnitKey, time_ns: int, event_id: str) -> None:
-        """Take an error of a unit."""
+    def sight(self, key: UnitKey, time_ns: int, event_id: str, signature: str = "") -> None:
+        """Take an error of a unit, and the signature of a filesystem's."""
         sightings = self._sightings.get(key)
         if sightings is None:
             sightings = self._sightings[key] = Sightings(self.settings.quiet_seconds * SECONDS_NS // HOUR_NS)
-        if not sightings.add(time_ns, event_id):
+        signed = sightings.sign(time_ns, signature) if signature else None
+        if signed is not None:
+            self._crossings.dirty.update(dict.fromkeys(signed.keys))
+        moved = sightings.add(time_ns, event_id)
+        if self.journal is not None and (moved or signed is not None):
+            hour = time_ns // HOUR_NS
+            self.journal.note(key, *sightings.first[hour], sightings.signature(hour))
+        if not moved:
             return
-        if self.journal is not None:
-            self.journal.note(key, time_ns, event_id)
         gone, come = sightings.update(key)
         for mark in gone:
             self._remove(mark)

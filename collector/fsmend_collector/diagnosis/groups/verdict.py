@@ -2,15 +2,17 @@
 
 import hashlib
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain
 
 from fsmend_collector.diagnosis.groups.counting import Counting
-from fsmend_collector.diagnosis.groups.dimensions import dimension
+from fsmend_collector.diagnosis.groups.dimensions import PAIR, dimension
 from fsmend_collector.diagnosis.groups.explain import Explanation
 from fsmend_collector.diagnosis.groups.figures import Statistics, statistics_of
 from fsmend_collector.diagnosis.groups.marks import Mark
 from fsmend_collector.diagnosis.groups.settings import DAY_NS, HOUR_NS
+from fsmend_collector.diagnosis.groups.signatures import common_signature
 from fsmend_collector.diagnosis.groups.views import Group
 
 _SLOW_NS = 6 * HOUR_NS
@@ -37,6 +39,7 @@ class Verdict:
         marks: what it explains.
         changes: names of changes that came before most of it.
         places: where it shows, when it does in some places only.
+        signature: of a kernel that breaks one place in a filesystem's code: that place.
         best: the explanation behind it, which knows the suspects' candidates.
     """
 
@@ -51,21 +54,50 @@ class Verdict:
     statistics: Statistics
     changes: tuple[str, ...] = ()
     places: tuple[Group, ...] = ()
+    signature: str = ""
     best: Explanation | None = field(default=None, compare=False, repr=False)
     counting: Counting | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def cause(self) -> Group:
+        """Return the group as it is told: with the signature, where most of it has one."""
+        if not self.signature:
+            return self.group
+        return (f"signature+{self.group[0]}", f"{self.signature}{PAIR}{self.group[1]}")
 
     @property
     def face(self) -> tuple[object, ...]:
         """Return what must be told when it changes."""
         suspects = tuple(one.group for one in self.suspects)
         times = (self.onset_ns, self.latest_ns)
-        return (self.incident_id, self.code, suspects, *times, len(self.marks), self.changes, self.places)
+        return (
+            self.incident_id,
+            self.code,
+            suspects,
+            *times,
+            len(self.marks),
+            self.changes,
+            self.places,
+            self.signature,
+        )
 
 
 def verdict_of(
-    parts: list[Explanation], absorbed: frozenset[Mark], changes: tuple[str, ...], counting: Counting
+    parts: list[Explanation],
+    absorbed: frozenset[Mark],
+    changes: tuple[str, ...],
+    counting: Counting,
+    signed: Iterable[Mark] = (),
 ) -> Verdict:
-    """Return the verdict on one group from what it explains in each aspect and time, best first."""
+    """Return the verdict on one group from what it explains in each aspect and time, best first.
+
+    Args:
+        parts: its explanations.
+        absorbed: what trickled in around them.
+        changes: names of those that came before most of it.
+        counting: sizes and learnt rates.
+        signed: all marks of the fleet that may have a signature.
+    """
     best = parts[0]
     group = best.candidate.group
     marks = absorbed.union(*(one.marks for one in parts))
@@ -82,10 +114,18 @@ def verdict_of(
         latest_ns=latest_ns,
         statistics=statistics_of(best.candidate, best.marks, best.score, counting),
         changes=changes,
+        signature=_signature(group, marks, signed, counting),
         places=tuple(dict.fromkeys(chain.from_iterable(one.places for one in parts))),
         best=best,
         counting=counting,
     )
+
+
+def _signature(group: Group, marks: frozenset[Mark], signed: Iterable[Mark], counting: Counting) -> str:
+    if group[0] != "kernel":
+        return ""
+    others = (mark for mark in signed if mark not in marks)
+    return common_signature(marks, others, counting.settings.prior_nats)
 
 
 def verdict_id(group: Group, onset_ns: int) -> str:

@@ -81,6 +81,14 @@ def causes(scan: GroupScan) -> dict[tuple[str, str], int]:
 def content(scan: GroupScan) -> set[object]:
     """Return all of the verdicts that must not depend on order."""
     return {
-        (key, one.code, one.group, one.onset_ns, frozenset(mark.identity for mark in one.marks), one.suspects)
+        (
+            key,
+            one.code,
+            one.group,
+            one.onset_ns,
+            frozenset(mark.identity for mark in one.marks),
+            one.suspects,
+            one.signature,
+        )
         for key, one in scan.verdicts.items()
     }

@@ -25,6 +25,13 @@ def streams(draw):
                 stream += [error(number + n, disk, "lost", at + n) for n in range(10) for disk in range(3)]
             case "kernel":
                 stream += [error(4 * n + 1, n % DISKS, "corrupt", at + 300 * n) for n in range(20)]
+                # One line after another of the same error, of which the first may say nothing of the code.
+                places = draw(st.lists(st.sampled_from(["xfs_a", "xfs_b", ""]), min_size=1, max_size=3))
+                stream += [
+                    error(4 * n + 1, n % DISKS, "corrupt", at + 300 * n + late, function=place, line=7)
+                    for late, place in enumerate(places)
+                    for n in range(20)
+                ]
     for _ in range(draw(st.integers(0, 8))):
         number, disk = draw(st.integers(0, 399)), draw(st.integers(0, DISKS - 1))
         stream.append(
