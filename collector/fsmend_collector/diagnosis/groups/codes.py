@@ -122,7 +122,8 @@ GROUP_CODES: dict[str, GroupCode] = {
             _ERROR,
             "model {value}: disks of {count} hosts fail",
             "Disks of one model fail more often than others, whatever their firmware.",
-            "Hosts with failing disks of one model, tested exactly against all hosts of the fleet.",
+            "Hosts with failing disks of one model, tested exactly against all hosts of the fleet. Where they fail at "
+            "one time in some places only, the summary names the places.",
             "Plan to replace the model; spread its copies over other models.",
         ),
         GroupCode(
@@ -140,7 +141,8 @@ GROUP_CODES: dict[str, GroupCode] = {
             "kernel {value}: {count} hosts fail",
             "Hosts with one kernel release fail, on mixed hardware; other releases do not.",
             "Hosts that run one kernel release and began to fail in one window, tested exactly against all hosts of "
-            "the fleet; `changes` names a roll-out that came before.",
+            "the fleet; `changes` names a roll-out that came before. Where most of their filesystems fail at one place "
+            "in the code, and others do not, the cause is that signature on the release, `signature+kernel`.",
             "Stop the roll-out and go back; repair filesystems only under a kernel that does not break them.",
         ),
         GroupCode(

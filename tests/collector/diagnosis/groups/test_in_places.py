@@ -4,6 +4,7 @@ import pytest
 from collector.diagnosis.groups.fleets import DAY, HOUR, SECOND, START, error
 
 from fsmend_collector.diagnosis.groups import DeviceView, GroupScan, HostView, Population
+from fsmend_collector.diagnosis.shared import SharedIncident
 
 ROOM = 60
 MINUTE = 60
@@ -42,6 +43,15 @@ def test_a_model_that_fails_in_three_rooms_in_one_minute_is_one_cause_that_names
     assert verdict.group == ("model", "M1")
     assert verdict.places == (("room", "o17"), ("room", "o29"), ("room", "o3"))
     assert len(verdict.marks) == 25
+    incident = SharedIncident(verdict, START, START).incident({})
+    assert "model M1: disks of 25 hosts fail, in room o17, room o29, room o3 (" in incident.summary
+
+
+def test_of_many_places_the_summary_names_the_first():
+    (verdict,) = scanned([one for room in (3, 17, 29, 31, 38) for one in failing(room, room)])
+    assert len(verdict.places) == 5
+    summary = SharedIncident(verdict, START, START).incident({}).summary
+    assert "in room o17, room o29, room o3, 2 more places (" in summary
 
 
 def test_the_same_rooms_on_one_day_but_hours_apart_are_three_causes():
