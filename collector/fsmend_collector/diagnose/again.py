@@ -131,7 +131,8 @@ class Again:
 
     def _tick(self, connection: Connection, at_ns: int) -> None:
         self._ticked_ns = at_ns
-        self._take(self.following.tick(connection, at_ns))
+        for changes in self.following.tick(connection, at_ns):
+            self._take(changes)
         self._say("replaying", at_ns)
 
     def _take(self, changes: list[IncidentChange]) -> None:

@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
 LOOK_SECONDS = 5.0
+# After a fault all incidents are told again: of tens of thousands that takes seconds, and faults come in rows.
+TELL_AGAIN_SECONDS = 300.0
 
 
 class Following:
@@ -64,8 +66,10 @@ class Following:
         self.isolation = Isolation()
         self.commands_ns = 0
         self._command_states: dict[str, int] = {}
-        self._connected: frozenset[str] = frozenset()
+        self._connected: set[str] = set()
         self._ticked_seconds = self._looked_seconds = 0.0
+        self._missed = False
+        self._told_again_seconds = -TELL_AGAIN_SECONDS
         self._moved = 0
         self._learnt_through = 0
         self._rollouts = Rollouts()
@@ -83,59 +87,71 @@ class Following:
             self._do("tick", now_ns, lambda: self.tick(connection, now_ns))
         if time.monotonic() - self._looked_seconds >= LOOK_SECONDS:
             self._looked_seconds = time.monotonic()
-            self._do("revoked agents", now_ns, lambda: self._retire(connection, now_ns))
-            self.take_changes(connection, now_ns)
+            self._retire(connection, now_ns)
+            self._do("changes", now_ns, lambda: self.take_changes(connection, now_ns))
+        if self._missed and time.monotonic() - self._told_again_seconds >= TELL_AGAIN_SECONDS:
+            self._missed, self._told_again_seconds = False, time.monotonic()
+            self._do("telling again", now_ns, lambda: [self.engine.told_again(now_ns)])
+        self.pending.put_together(self.isolation, now_ns)
         self.pending.isolated, self.isolation.unwritten = self.pending.isolated + self.isolation.unwritten, []
-        self.pending.put_together()
         self.pending.through = self.cursor = through
         return through < queries.last_record_id(connection)
 
-    def _do(self, what: str, now_ns: int, work: Callable[[], list[IncidentChange]]) -> None:
-        """Do one piece of work; when it breaks, go on without it: one bad record must not end all diagnosis."""
+    def _do(self, what: str, now_ns: int, work: Callable[[], Iterable[list[IncidentChange]]]) -> None:
+        """Do one piece of work; when it breaks, go on without the rest: one bad record must not end all diagnosis.
+
+        What it yielded before is kept. What the engine may have concluded inside of the step that broke is in the
+        engine, which takes it for told: so soon everything is told again.
+        """
         try:
-            self.pending.add(work())
+            for changes in work():
+                self.pending.add(changes)
         except DBAPIError:
             raise  # the store's trouble is nobody's record: it is tried again
         except Exception as error:  # supervisor: it is isolated and shown  # noqa: BLE001
-            self.isolation.note(what, error, now_ns)
+            self._put_aside(what, error, now_ns)
 
-    def _hear(self, connection: Connection) -> list[IncidentChange]:
+    def _put_aside(self, what: str, error: Exception, now_ns: int) -> None:
+        self.isolation.note(what, error, now_ns)
+        self._missed = True
+
+    def _hear(self, connection: Connection) -> Iterator[list[IncidentChange]]:
         """Obey what operators said of incidents."""
-        changes: list[IncidentChange] = []
         for word in words_after(connection, self.pending.words_through):
             self.pending.words_through = word.id
-            changes += obey(self.engine, word)
-        return changes
+            yield obey(self.engine, word)
 
-    def _retire(self, connection: Connection, now_ns: int) -> list[IncidentChange]:
-        """Take revoked agents out of the population, and close their incidents."""
-        for agent_id in revoked_hosts(connection):
+    def _retire(self, connection: Connection, now_ns: int) -> None:
+        """Take revoked agents out of the population, and close their incidents, each apart from the others."""
+        leaving = revoked_hosts(connection)
+        for agent_id in leaving:
             self.census.take(connection, agent_id, None)
-        changes: list[IncidentChange] = []
-        for agent_id in revoked_with_incidents(connection):
-            changes += self.engine.retire_agent(agent_id, now_ns)
-        return changes
+        for agent_id in dict.fromkeys([*leaving, *revoked_with_incidents(connection)]):
+            self._do(f"revoked agent {agent_id}", now_ns, partial(self._retire_one, agent_id, now_ns))
 
-    def take_changes(self, connection: Connection, now_ns: int) -> None:
-        """Take the changes of the horizon, those that are not written yet in place of their rows."""
+    def _retire_one(self, agent_id: str, now_ns: int) -> list[list[IncidentChange]]:
+        return [self.engine.retire_agent(agent_id, now_ns)]
+
+    def take_changes(self, connection: Connection, now_ns: int) -> list[list[IncidentChange]]:
+        """Take the changes of the horizon, those that are not written yet in place of their rows; nothing to tell."""
         scan = self.engine.scan
         stored = stored_changes(connection, now_ns - scan.settings.horizon_ns)
         known = {one.id: one for one in stored} | self.pending.declared
         scan.changes[:] = [one.change for one in known.values()]
+        return []
 
     def _declare(self, kind: str, change_id: str, change: Change) -> None:
         self.pending.declared[change_id] = Declared(change_id, kind, change)
 
-    def tick(self, connection: Connection, now_ns: int) -> list[IncidentChange]:
+    def tick(self, connection: Connection, now_ns: int) -> Iterator[list[IncidentChange]]:
         """Do what time decides."""
         if self.census.moved != self._moved:
             self._moved = self.census.moved
             self.engine.scan.counting.forget_thresholds()
         for view in light_views(connection, self.engine.wants_silent_views(now_ns)):
             self.engine.learn_view(view)
-        changes = self.engine.tick(now_ns)
+        yield self.engine.tick(now_ns)
         self._note_learnt(now_ns)
-        return changes
 
     def _note_learnt(self, now_ns: int) -> None:
         """Once a day, when the scan has learnt: keep that, and forget what it forgot."""
@@ -165,7 +181,7 @@ class Following:
                 self.pending.add(changes)  # the engine takes an event once: told again, it says nothing
                 raise
             except Exception as error:  # supervisor: it is isolated and shown  # noqa: BLE001
-                self.isolation.note(f"{one.kind} {one.id}", error, time.time_ns())
+                self._put_aside(f"{one.kind} {one.id}", error, time.time_ns())
         return changes
 
     def _observe_one(self, connection: Connection, one: Learnt, origin: Origin | None) -> list[IncidentChange]:
@@ -211,9 +227,8 @@ class Following:
         action = f"{before}{row.action}"
         return self.engine.observe_update(origin.agent_id, row.id, command.target, update, time_ns, received_ns, action)
 
-    def _note_commands(self, connection: Connection, now_ns: int) -> list[IncidentChange]:
+    def _note_commands(self, connection: Connection, now_ns: int) -> Iterator[list[IncidentChange]]:
         """Tell the engine of commands that the collector itself moved: queued, sent, expired, cancelled."""
-        changes: list[IncidentChange] = []
         for row in commands_since(connection, self.commands_ns):
             self.commands_ns = row.updated_ns
             if row.ordered_by == CALENDAR and row.state == command_pb2.COMMAND_STATE_QUEUED:
@@ -221,10 +236,9 @@ class Following:
             if row.last_update is None and self._command_states.get(row.id) != row.state:
                 self._command_states[row.id] = row.state
                 target = command_pb2.Command.FromString(row.command).target
-                changes += self.engine.note_command(row.id, row.agent_id, target, row.state, now_ns, row.action)
+                yield self.engine.note_command(row.id, row.agent_id, target, row.state, now_ns, row.action)
             if row.finished_ns:
                 self._command_states.pop(row.id, None)
-        return changes
 
     def _note_campaign(self, now_ns: int) -> None:
         """Take the checks that the calendar orders on one day as one campaign."""
@@ -232,18 +246,16 @@ class Following:
         change = Change("background checks of the calendar", ("fleet", FLEET_VALUE), day * DAY_NS, (day + 2) * DAY_NS)
         self._declare(CAMPAIGN, f"campaign:calendar:{day}", change)
 
-    def _note_presence(self, connection: Connection, connected: frozenset[str], now_ns: int) -> list[IncidentChange]:
+    def _note_presence(
+        self, connection: Connection, connected: frozenset[str], now_ns: int
+    ) -> Iterator[list[IncidentChange]]:
         """Tell the engine who came and who went."""
         differs = sorted(connected ^ self._connected)
-        if not differs:
-            return []
-        names: dict[str, Any] = host_names(connection, differs)
-        changes: list[IncidentChange] = []
+        names = host_names(connection, differs) if differs else {}
         for agent_id in differs:
+            self._connected ^= {agent_id}  # at once: one that breaks must not keep the others waiting
             if agent_id in names:
                 here = agent_id in connected
-                changes += self.engine.observe_presence(
+                yield self.engine.observe_presence(
                     agent_id, names[agent_id], connected=here, since_ns=now_ns, now_ns=now_ns
                 )
-        self._connected = connected
-        return changes

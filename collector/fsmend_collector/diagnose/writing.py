@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert, select, update
 from fsmend_collector.ask.words import WORDS_THROUGH
 from fsmend_collector.diagnose.census import write_counted
 from fsmend_collector.diagnose.changing import Declared, write_change
-from fsmend_collector.diagnose.isolating import Isolated, write_isolated
+from fsmend_collector.diagnose.isolating import Isolated, Isolation, write_isolated
 from fsmend_collector.diagnose.keeping import forget_sightings, write_journal, write_rates
 from fsmend_collector.diagnosis import IncidentChange
 from fsmend_collector.diagnosis.groups.marks import Journal
@@ -67,10 +67,16 @@ class Conclusions:
             known = self.evidence.setdefault(change.view.id, {})
             known.update((int(one), None) for one in change.evidence_ids if one.isascii() and one.isdigit())
 
-    def put_together(self) -> None:
+    def put_together(self, isolation: Isolation, now_ns: int) -> None:
         """Make the incidents that were told; call it where the engine is not at work."""
-        self.latest.update((key, change.incident) for key, change in self.told.items())
-        self.told.clear()
+        told, self.told = self.told, {}
+        for key, change in told.items():
+            try:
+                self.latest[key] = change.incident
+            except Exception as error:  # supervisor: it is isolated and shown  # noqa: BLE001
+                isolation.note(f"incident {key}", error, now_ns)
+                if key not in self.latest:
+                    self.evidence.pop(key, None)  # there would be nothing that it is evidence of
 
 
 def write_conclusions(connection: Connection, conclusions: Conclusions) -> None:

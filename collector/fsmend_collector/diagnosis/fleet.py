@@ -16,6 +16,7 @@ from fsmend_collector.diagnosis.groups import GroupScan, HostView, Population, S
 from fsmend_collector.diagnosis.groups.marks import Mark
 from fsmend_collector.diagnosis.incident import IncidentChange
 from fsmend_collector.diagnosis.shared import SharedIncident
+from fsmend_collector.diagnosis.timeline import EVIDENCE
 from fsmend_collector.diagnosis.unit import UnitDiagnosis
 from fsmend_collector.diagnosis.view import IncidentView, view_of_made
 from fsmend_proto.v1 import command_pb2, incident_pb2, inventory_pb2, record_pb2
@@ -351,6 +352,14 @@ class FleetDiagnosis:
         agents.update((one.unit.agent_id, None) for one in self.units.incidents() if one.id in self._merged)
         for agent_id in agents:
             changes += self._overlay_agent(agent_id, now_ns)
+        return changes
+
+    def told_again(self, now_ns: int) -> list[IncidentChange]:
+        """Return every incident that was ever told, as it is now, for who may have missed what changed it."""
+        changes = self._overlay(self.units.told_again(), now_ns)
+        for shared in self._shared.values():
+            evidence = tuple(sorted(mark.evidence for mark in shared.verdict.marks))
+            changes.append(IncidentChange(shared.view(self._names), EVIDENCE, evidence))
         return changes
 
     def incidents(self) -> list[incident_pb2.Incident]:

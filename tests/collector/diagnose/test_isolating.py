@@ -1,11 +1,18 @@
 """One record that diagnosis cannot take does not hold up the others, and is seen."""
 
+import time
+
 from collector.diagnose.rack import corrupt, inventory, lost_disk
 from collector.rig import batch, eventually
 from sqlalchemy.exc import OperationalError
 
+from fsmend_collector.ask.words import MUTE, Word, write_word
+from fsmend_collector.diagnose import following
 from fsmend_collector.diagnose.following import Following
 from fsmend_collector.diagnosis import FleetDiagnosis
+from fsmend_collector.diagnosis.unit import UnitDiagnosis
+from fsmend_collector.diagnosis.view import IncidentView
+from fsmend_collector.fleet import revoke
 from fsmend_collector.server.health_checks import assess
 from fsmend_collector.store.health_reads import SourceStates, read_health_facts
 
@@ -73,11 +80,138 @@ async def test_the_incidents_of_a_revoked_agent_close_and_it_leaves_the_populati
     await eventually(lambda: rig.rows("SELECT id FROM incidents"))
     sizes = rig.collector.diagnose.population.sizes
     assert sizes["rack", "r0"] == [4, 4, 1]
-    from fsmend_collector.fleet import revoke  # noqa: PLC0415
-
     await rig.collector.store.write(revoke, agent.identity.agent_id, "operator:test", 1)
     (row,) = await eventually(lambda: rig.rows("SELECT * FROM incidents WHERE resolved_ns > 0"))
     assert "revoked" in str(row.incident)
     assert ("rack", "r0") not in sizes
     assert sizes == {}
     assert await eventually(lambda: rig.rows("SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM counted_hosts)"))
+
+
+async def two_incidents(rig):
+    agent = await rig.agent("h-0-00")
+    stream = await agent.connect()
+    records = [inventory(1, "h-0-00", 0), lost_disk(2, "h-0-00", 1), lost_disk(3, "h-0-00", 2)]
+    await stream.send(batch(agent.epoch, 1, *records))
+    await stream.acked(3)
+
+    async def both():
+        rows = await rig.rows("SELECT id FROM incidents ORDER BY id")
+        return [row.id for row in rows] if len(rows) == 2 else None
+
+    return agent, await eventually(both)
+
+
+async def faults(rig):
+    rows = await rig.rows("SELECT object_id FROM audit WHERE action='diagnosis.fault'")
+    return [row.object_id for row in rows]
+
+
+async def test_the_words_before_the_one_that_breaks_and_after_it_are_obeyed(rig, monkeypatch):
+    monkeypatch.setattr(following, "TELL_AGAIN_SECONDS", 1e9)
+    _, (first, second) = await two_incidents(rig)
+    mute = FleetDiagnosis.mute
+
+    def breaks(self, incident_id, until_ns, now_ns, by):
+        if by.endswith("breaks"):
+            raise IndexError("no such thing")
+        return mute(self, incident_id, until_ns, now_ns, by)
+
+    monkeypatch.setattr(FleetDiagnosis, "mute", breaks)
+
+    def said(connection):
+        for one, by in ((first, "kim"), (first, "breaks"), (second, "lee")):
+            write_word(connection, Word(1, by, MUTE, one, until_ns=1 << 61))
+
+    rig.collector.diagnose._following._told_again_seconds = time.monotonic()
+    await rig.collector.store.write(said)
+
+    async def muted():
+        return len(await rig.rows("SELECT id FROM incidents WHERE muted_until_ns > 0")) == 2
+
+    await eventually(muted)
+    assert await eventually(lambda: faults(rig)) == ["words"]
+
+
+async def test_what_the_engine_concluded_in_the_step_that_broke_is_told_all_the_same(rig, monkeypatch):
+    _, incidents = await two_incidents(rig)
+    tick, broken = UnitDiagnosis.tick, []
+
+    def breaks(self, now_ns):
+        changes = tick(self, now_ns)
+        if not broken:
+            for one in incidents:
+                changes += self.resolve(one, "looked at", now_ns, "kim")
+            broken.append(len(changes))
+            raise IndexError("after it has concluded")
+        return changes
+
+    monkeypatch.setattr(UnitDiagnosis, "tick", breaks)
+
+    async def resolved():
+        return len(await rig.rows("SELECT id FROM incidents WHERE resolved_ns > 0")) == 2
+
+    await eventually(resolved)
+    assert broken[0] >= 2
+    assert await eventually(lambda: faults(rig)) == ["tick"]
+
+
+async def test_an_agent_that_breaks_diagnosis_keeps_no_other_from_being_retired(rig, monkeypatch):
+    agents = [(await rig.agent(f"h-0-0{number}")).identity.agent_id for number in range(3)]
+    retire, retired = FleetDiagnosis.retire_agent, []
+
+    def breaks(self, agent_id, now_ns):
+        if agent_id == min(agents):
+            raise IndexError("no such thing")
+        retired.append(agent_id)
+        return retire(self, agent_id, now_ns)
+
+    monkeypatch.setattr(FleetDiagnosis, "retire_agent", breaks)
+    monkeypatch.setattr(following, "revoked_with_incidents", lambda _connection: sorted(agents))
+
+    async def the_others():
+        return set(retired) == set(agents) - {min(agents)}
+
+    await eventually(the_others)
+    assert f"revoked agent {min(agents)}" in await eventually(lambda: faults(rig))
+
+
+async def test_an_incident_that_cannot_be_put_together_keeps_no_other_from_being_written(rig, monkeypatch):
+    make = IncidentView.incident.fget
+    first = []
+
+    def breaks(self):
+        if not first or self.id == first[0]:
+            first[:] = [self.id]
+            raise IndexError("no such thing")
+        return make(self)
+
+    monkeypatch.setattr(IncidentView, "incident", property(breaks))
+    agent = await rig.agent("h-0-00")
+    stream = await agent.connect()
+    records = [inventory(1, "h-0-00", 0), lost_disk(2, "h-0-00", 1), lost_disk(3, "h-0-00", 2)]
+    await stream.send(batch(agent.epoch, 1, *records))
+    (row,) = await eventually(lambda: rig.rows("SELECT id FROM incidents"))
+    assert row.id != first[0]
+    assert f"incident {first[0]}" in await eventually(lambda: faults(rig))
+
+
+async def test_a_host_that_was_silent_when_it_was_revoked_is_no_silent_host_later(rig):
+    agent = await rig.agent("h-0-00")
+    stream = await agent.connect()
+    await stream.send(batch(agent.epoch, 1, inventory(1, "h-0-00", 0)))
+    await stream.acked(1)
+    await eventually(lambda: rig.rows("SELECT 1 FROM counted_hosts"))
+    engine = rig.collector.diagnose._following.engine
+    await agent.close()
+
+    async def away():
+        return agent.identity.agent_id in engine.units._away
+
+    await eventually(away)
+    await rig.collector.store.write(revoke, agent.identity.agent_id, "operator:test", 1)
+
+    async def retired():
+        return agent.identity.agent_id not in engine.units._away and not engine._away
+
+    await eventually(retired)
