@@ -168,6 +168,7 @@ class SeamSession:
         self._reader = reader
         self._writer = writer
         self._wanted: seam_pb2.SeamRead | None = None
+        self._epoch = self._spool.epoch
         self._stir = asyncio.Event()
         self._answers: dict[str, Callable[[seam_pb2.SeamRequest], Awaitable[None]]] = {
             "open": self._open,
@@ -228,9 +229,10 @@ class SeamSession:
         await self._reply(seam_pb2.SeamReply(state=self._state()))
 
     def _state(self) -> seam_pb2.SeamState:
+        self._epoch = self._spool.epoch
         return seam_pb2.SeamState(
             boot_id=self._server.boot_id,
-            epoch=self._spool.epoch,
+            epoch=self._epoch,
             oldest_sequence=self._spool.oldest_sequence,
             next_sequence=self._spool.next_sequence,
             unfinished_commands=self._server.calls.unfinished_commands(),
@@ -239,7 +241,8 @@ class SeamSession:
         )
 
     async def _read(self, request: seam_pb2.SeamRequest) -> None:
-        if not 0 < request.read.from_sequence <= self._spool.next_sequence:
+        same = self._spool.epoch == self._epoch  # of another epoch it is answered with the state
+        if same and not 0 < request.read.from_sequence <= self._spool.next_sequence:
             raise ProtocolError(f"sequence {request.read.from_sequence} was asked for, and never written")
         self._wanted = request.read
         self._stir.set()
@@ -272,6 +275,12 @@ class SeamSession:
             await self._stir.wait()
             self._stir.clear()
             wanted = self._wanted
+            if wanted is not None and self._spool.epoch != self._epoch:
+                # The disk failed, and the spool goes on in memory: what was asked for will never be written.
+                self._wanted = None
+                if not await self._told(seam_pb2.SeamReply(state=self._state())):
+                    return
+                continue
             if wanted is None or self._spool.next_sequence <= wanted.from_sequence:
                 continue
             try:
@@ -281,10 +290,16 @@ class SeamSession:
             if self._wanted is not wanted or not (reply.HasField("error") or reply.batch.records):
                 continue
             self._wanted = None
-            try:
-                await self._reply(reply)
-            except OSError:
-                return  # the peer is gone; `run` sees the end of the stream
+            if not await self._told(reply):
+                return
+
+    async def _told(self, reply: seam_pb2.SeamReply) -> bool:
+        """Send a reply; false when the peer is gone, and `run` sees the end of the stream."""
+        try:
+            await self._reply(reply)
+        except OSError:
+            return False
+        return True
 
     def _batch(self, wanted: seam_pb2.SeamRead) -> seam_pb2.SeamReply:
         batch = self._spool.read(

@@ -126,6 +126,31 @@ async def test_a_new_epoch_is_begun_once(sense, client):
     assert sense.told.epochs == list(epochs) != [old]
 
 
+async def test_a_read_that_waits_hears_of_an_epoch_that_the_spool_began_by_itself(sense, client):
+    append(sense, event("a"), event("b"))
+    await client.send(Request(open=seam_pb2.SeamOpen()))
+    old = (await soon(client.receive())).state.epoch
+    await client.send(read(3))
+    await client.send(Request(open=seam_pb2.SeamOpen()))
+    await soon(client.receive())  # the read waits now
+    sense.spool.ack(old, 2)
+    sense.spool.new_epoch()  # as when the disk fails
+    append(sense, event("c"))
+    state = (await soon(client.receive())).state
+    assert (state.epoch, state.next_sequence) == (sense.spool.epoch, 2)
+    assert state.epoch != old
+
+
+async def test_a_read_that_comes_after_it_hears_of_it_too(sense, client):
+    append(sense, event("a"), event("b"))
+    await client.send(Request(open=seam_pb2.SeamOpen()))
+    old = (await soon(client.receive())).state.epoch
+    sense.spool.ack(old, 2)
+    sense.spool.new_epoch()
+    await client.send(read(3))
+    assert (await soon(client.receive())).state.epoch != old
+
+
 @pytest.mark.parametrize(
     "request_",
     [

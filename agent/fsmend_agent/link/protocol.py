@@ -7,7 +7,8 @@ Records: after Welcome it reads from the spool at `durable_through + 1`, at most
 is acknowledged. Cumulative acknowledgements go to the spool as they come; repeated and older ones do nothing. A Reject
 goes to the spool, and the stream goes on from that sequence, where the spool now has a Gap; the batches that were under
 way after it are sent again, and the collector knows them by their sequences. EpochStale asks the spool for a new epoch
-and then ends the stream, so that Hello can say so.
+and then ends the stream, so that Hello can say so. A spool that begins one by itself, because its disk failed, says its
+state unasked: that ends the stream as well.
 """
 
 from collections import deque
@@ -120,7 +121,7 @@ class LinkProtocol:
         if reply.HasField("error"):
             raise ProtocolError(f"sense refused: {reply.error.message}")
         if reply.HasField("state"):
-            if self._stale:
+            if self._stale or reply.state.epoch != self.state.epoch:
                 return [Stop(f"the spool began epoch {reply.state.epoch}")]
             return []
         if reply.HasField("batch"):

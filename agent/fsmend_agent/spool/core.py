@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from fsmend_agent.errors import ProtocolError, SpoolError
 from fsmend_agent.spool.eviction import Eviction, rewrite
@@ -19,6 +20,17 @@ from fsmend_agent.spool.segment import Segment, SegmentWriter, write_segment
 from fsmend_agent.spool.storage import Storage
 from fsmend_proto.v1 import record_pb2
 from fsmend_proto.v1.event_pb2 import Clocks
+
+_READER_SECONDS = 1.0
+
+
+def _epoch_in(directory: Path) -> str:
+    """Return the epoch that a directory's ledger names; empty when it has none that can be read."""
+    try:
+        ledger = Ledger.read(directory)
+    except (SpoolError, OSError):
+        return ""
+    return ledger.epoch if ledger else ""
 
 
 class SpoolCore:
@@ -37,6 +49,9 @@ class SpoolCore:
         self._writer: SegmentWriter | None = None
         self._quarantine = Quarantine(storage.primary, limits.quarantine_max_bytes)
         self._unkept: Loss | None = None
+        on_disk, in_memory = (_epoch_in(directory) for directory in storage.directories)
+        # The epoch that no disk knows of; empty while the spool stands on its disk.
+        self._memory_epoch = in_memory if in_memory != on_disk else ""
         self._recover()
         if storage.durable:
             self._move_back()  # an earlier life may have ended while it stood on memory
@@ -88,9 +103,10 @@ class SpoolCore:
     def _keep(self, records: Sequence[record_pb2.Record]) -> OSError | None:
         """Write records where they can be kept, or return why they cannot."""
         while True:
-            frames = self._number(records)
             try:
-                self._write(frames)
+                if not self._storage.durable and self._memory_epoch != self._ledger.epoch:
+                    self._leave_disk()
+                self._write(self._number(records))
             except OSError as error:
                 self._abandon_writer()
                 if not self._storage.give_way(error):
@@ -98,6 +114,28 @@ class SpoolCore:
                 continue
             self._storage.kept()
             return None
+
+    def _leave_disk(self) -> None:
+        """Begin a new epoch in memory, whose sequences a power cut cannot bring back.
+
+        The disk does not learn what is numbered here. In the same epoch those numbers would be given again after a
+        power cut, and a collector that has them already would take the new records for the old ones.
+
+        Raises:
+            OSError: not even the memory takes the ledger.
+        """
+        self._close_writer()
+        # A read that hangs in the failing disk must not keep new records out; then the next append tries again.
+        if not self._reading.acquire(timeout=_READER_SECONDS):
+            return
+        try:
+            ledger = self._ledger.successor(self._next, {one.epoch for one in self._segments})
+            ledger.write(self._storage.current)
+            self._reader.close()
+            self._renumber_from(ledger)
+            self._memory_epoch = ledger.epoch
+        finally:
+            self._reading.release()
 
     def _number(self, records: Sequence[record_pb2.Record]) -> list[Frame]:
         frames = []
@@ -210,6 +248,7 @@ class SpoolCore:
         except OSError as error:
             self._storage.give_way(error)
             return
+        self._memory_epoch = ""
         remove(fallback / LEDGER_NAME)
 
     # --- reading -----------------------------------------------------------------------------------------------------

@@ -195,6 +195,7 @@ class Spool(SpoolCore):
             ledger.write(self._storage.current)
             self._reader.close()
             self._renumber_from(ledger)
+            self._memory_epoch = "" if self._storage.durable else ledger.epoch
             return ledger.epoch
 
     def tend(self) -> None:

@@ -1,7 +1,9 @@
 """Where the spool stands now: on its disk, or, while that fails, in memory."""
 
 import errno
+import math
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,9 @@ from fsmend_agent.spool.limits import SpoolLimits
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PROBE = "probe"
 _PROBE_BYTES = 65_536
+# Each stay in memory is an epoch of its own and a new stream: a disk that comes and goes is believed less and less.
+_CALM_SECONDS = 3_600.0
+_SHORTEST_STAY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,8 @@ class Storage:
         self._on_change = on_change
         self._ballast = Ballast(directory, limits.ballast_bytes)
         self._keeping = True
+        self._left_seconds = -math.inf
+        self._stay_seconds = 0.0
 
     @property
     def directories(self) -> tuple[Path, Path]:
@@ -88,8 +95,16 @@ class Storage:
         except OSError:
             return False
         self.current = fallback
+        self._note_leaving()
         self._on_change(StorageChange(False, fallback, f"the spool moved to memory: {error}", number))
         return True
+
+    def _note_leaving(self) -> None:
+        now_seconds = time.monotonic()
+        again = now_seconds - self._left_seconds < _CALM_SECONDS + self._stay_seconds
+        longer = max(_SHORTEST_STAY_SECONDS, 2 * self._stay_seconds)
+        self._stay_seconds = min(longer, _CALM_SECONDS) if again else 0.0
+        self._left_seconds = now_seconds
 
     def give_up(self, error: OSError) -> None:
         """Say, once, that nothing can be kept anywhere."""
@@ -104,7 +119,7 @@ class Storage:
 
     def returns(self) -> bool:
         """Tell whether the disk works again; then it is where the spool stands."""
-        if self.durable:
+        if self.durable or time.monotonic() - self._left_seconds < self._stay_seconds:
             return False
         try:
             self.primary.mkdir(mode=0o700, parents=True, exist_ok=True)

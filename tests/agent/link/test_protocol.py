@@ -159,6 +159,14 @@ def test_a_stale_epoch_is_left_and_the_stream_with_it():
     assert isinstance(stop, Stop)
 
 
+def test_an_epoch_that_the_spool_began_by_itself_ends_the_stream_without_blame():
+    machine, _ = welcomed()
+    assert machine.from_spool(Reply(state=seam_pb2.SeamState(epoch=EPOCH))) == []
+    (stop,) = machine.from_spool(Reply(state=seam_pb2.SeamState(epoch="cd" * 16)))
+    assert isinstance(stop, Stop)
+    assert stop.healthy
+
+
 def test_commands_pass_through():
     machine, _ = welcomed()
     assert give(machine, command=command_pb2.Command(id="c"))[0].command.id == "c"

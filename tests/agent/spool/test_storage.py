@@ -2,12 +2,13 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from agent.spool.spooling import Bench, counted, drain, event, limits, update
 
-from fsmend_agent.spool import ballast, segment
+from fsmend_agent.spool import ballast, core, segment, storage
 from fsmend_proto.v1 import record_pb2
 
 
@@ -78,9 +79,9 @@ def test_it_moves_back_when_the_disk_works_again(bench, disk):
 def test_a_restart_while_the_disk_fails_loses_nothing(bench, disk):
     spool = bench.open()
     spool.append([event("1")])
-    epoch = spool.epoch
     disk.failing["spool"] = errno.EROFS
     spool.append([event("2")])
+    epoch = spool.epoch
     spool = bench.open()
     assert (spool.epoch, spool.durable) == (epoch, False)
     spool.append([event("3")])
@@ -91,6 +92,107 @@ def test_a_restart_while_the_disk_fails_loses_nothing(bench, disk):
     spool.append([event("4")])
     assert [record.event.message for record in drain(bench.open())] == ["1", "2", "3", "4"]
     assert spool.epoch == epoch
+
+
+def power_cut(bench):
+    """Take away what lay in memory; the disk works again."""
+    shutil.rmtree(bench.root / "fallback")
+    return bench.open()
+
+
+def test_what_a_power_cut_takes_along_is_not_numbered_again_in_an_epoch_that_left_the_host(bench, disk):
+    spool = bench.open()
+    spool.append([event("1"), event("2")])
+    on_disk = spool.epoch
+    disk.failing["spool"] = errno.EIO
+    spool.append([event("lost 3"), event("lost 4")])
+    in_memory = spool.epoch
+    assert in_memory != on_disk
+    assert [record.event.message for record in drain(spool)] == ["1", "2", "lost 3", "lost 4"]
+    disk.failing.clear()
+    spool = power_cut(bench)
+    assert spool.epoch == on_disk  # the collector has left it, and asks for another
+    spool.append([event("3")])
+    assert [record.event.message for record in drain(spool)] == ["1", "2", "3"]
+    spool.new_epoch()
+    assert spool.epoch not in {on_disk, in_memory}
+
+
+def test_an_agent_that_starts_on_a_failed_disk_takes_a_new_epoch_once(bench, disk):
+    spool = bench.open()
+    spool.append([event("1")])
+    on_disk = spool.epoch
+    spool.close()
+    disk.failing["spool"] = errno.EROFS
+    epochs = set()
+    for number in range(3):
+        spool = bench.open()
+        spool.append([event(f"again {number}")])
+        epochs.add(spool.epoch)
+        spool.close()
+    assert len(epochs) == 1
+    assert on_disk not in epochs
+    assert len(drain(bench.open())) == 4
+    disk.failing.clear()
+    spool = bench.open()
+    assert {spool.epoch} == epochs
+    assert spool.durable
+
+
+def test_a_disk_that_comes_and_goes_is_believed_less_each_time(bench, disk, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(storage.time, "monotonic", lambda: clock[0])
+    spool = bench.open()
+    stays = []
+    for number in range(9):
+        disk.failing["spool"] = errno.ENOSPC
+        while spool.durable:
+            spool.append([event(str(number))])
+        disk.failing.clear()
+        left = clock[0]
+        while not spool.durable:
+            spool.tend()
+            clock[0] += 10.0
+        stays.append(clock[0] - 10.0 - left)
+    assert stays == [0.0, 60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3600.0, 3600.0]
+    clock[0] += 7_300.0
+    disk.failing["spool"] = errno.EIO
+    spool.append([event("calm")])
+    disk.failing.clear()
+    spool.tend()
+    assert spool.durable
+
+
+def test_each_time_that_the_disk_fails_has_its_own_epoch_and_acknowledged_records_stay_behind(bench, disk, monkeypatch):
+    monkeypatch.setattr(storage, "_SHORTEST_STAY_SECONDS", 0.0)
+    spool = bench.open()
+    epochs = []
+    for number in range(3):
+        spool.append([event(f"disk {number}")])
+        disk.failing["spool"] = errno.EIO
+        spool.append([event(f"memory {number}")])
+        epochs.append(spool.epoch)
+        spool.ack(spool.epoch, spool.next_sequence - 2)
+        disk.failing.clear()
+        spool.tend()
+        assert spool.durable
+        assert [record.event.message for record in drain(spool)] == [f"memory {number}"]
+        assert spool.epoch == epochs[-1]
+    assert len(set(epochs)) == 3
+
+
+def test_a_reader_that_hangs_in_the_disk_keeps_no_record_out(bench, disk, monkeypatch):
+    monkeypatch.setattr(core, "_READER_SECONDS", 0.01)
+    spool = bench.open()
+    spool.append([event("1")])
+    epoch = spool.epoch
+    disk.failing["spool"] = errno.EIO
+    with spool._reading:
+        spool.append([event("2")])
+        assert spool.epoch == epoch
+    spool.append([event("3")])
+    assert spool.epoch != epoch
+    assert [record.event.message for record in drain(spool)] == ["1", "2", "3"]
 
 
 def test_acknowledging_goes_on_while_the_disk_fails(bench, disk):
