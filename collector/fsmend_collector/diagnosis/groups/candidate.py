@@ -82,7 +82,11 @@ class Candidate:
     def whole(self) -> float:
         """Return the score by all of its marks; taken once."""
         if self._whole is None:
-            self._whole = self.score(self.marks)
+            if self.row.local:
+                units = len(set(map(_unit_of, self.marks)))
+                self._whole = log_likelihood_ratio(units, max(self.units, 1), self.chance) - self.penalty
+            else:
+                self._whole = self.score(self.marks)
         return self._whole
 
     @property

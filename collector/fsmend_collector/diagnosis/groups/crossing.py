@@ -21,22 +21,25 @@ class Crossings:
     Attributes:
         series: of each group that has marks.
         dirty: groups whose marks changed since they were last looked at.
+        waiting: aspect → groups that only grew by what a known cause explains; they are looked at when all is.
     """
 
     settings: ScanSettings
     counting: Counting
     series: dict[AspectGroup, Series] = field(default_factory=dict)
     dirty: dict[AspectGroup, None] = field(default_factory=dict)
+    waiting: dict[str, dict[AspectGroup, None]] = field(default_factory=lambda: {name: {} for name in ASPECTS})
     _drift: dict[AspectGroup, Drift] = field(default_factory=dict)
 
-    def insert(self, mark: Mark) -> None:
-        """Take a mark into the series of its groups."""
+    def insert(self, mark: Mark, *, explained: bool = False) -> None:
+        """Take a mark into the series of its groups; one that is explained already makes nobody look."""
+        changed = self.waiting[mark.aspect] if explained else self.dirty
         for key in mark.keys:
             series = self.series.get(key)
             if series is None:
                 series = self.series[key] = Series(wide=not dimension(key[1][0]).local)
             at = series.insert(mark)
-            self.dirty[key] = None
+            changed[key] = None
             drift = self._drift.get(key)
             if drift is not None and at < drift.count and not drift.back(at):
                 del self._drift[key]
@@ -44,17 +47,18 @@ class Crossings:
     def remove(self, mark: Mark) -> None:
         """Take a mark out that was none."""
         for key in mark.keys:
-            self.series[key].remove(mark)
-            self._drift.pop(key, None)
+            at = self.series[key].remove(mark)
+            drift = self._drift.get(key)
+            if drift is not None and at < drift.count and not drift.back(at):
+                del self._drift[key]
             self.dirty[key] = None
 
     def drop(self, mark: Mark) -> None:
         """Take a mark out whose time is over."""
         for key in mark.keys:
             self.series[key].remove(mark)
+            self._drift.pop(key, None)  # what is left is walked over anew, as after a restart
             self.dirty[key] = None
-            if key in self._drift:
-                self._drift[key].count -= 1
 
     def forget_empty(self) -> list[AspectGroup]:
         """Forget the groups without marks; return them."""
@@ -63,6 +67,11 @@ class Crossings:
             del self.series[key]
             self._drift.pop(key, None)
         return empty
+
+    def admit(self, aspect: str) -> None:
+        """Let what waits be looked at too."""
+        self.dirty.update(self.waiting[aspect])
+        self.waiting[aspect].clear()
 
     def look(self) -> list[tuple[AspectGroup, bool]]:
         """Look at what changed: each group, and whether it crosses or did."""
@@ -77,7 +86,9 @@ class Crossings:
         windows = self.settings.windows_seconds if series.wide else bounds.WINDOWS_LOCAL
         crosses = series.evaluate(windows, self.settings.least_units, self._limits(key, windows))
         if series.wide and len(series.marks) >= bounds.DRIFT_MARKS:
-            crosses = self._drifts(key, series) or crosses
+            return self._drifts(key, series) or crosses
+        if series.crossings.pop(0, None) is not None:
+            self._drift.pop(key, None)
         return crosses
 
     def _limits(self, key: AspectGroup, windows: tuple[int, ...]) -> Limits:

@@ -7,13 +7,13 @@ is higher than chance lifts it within the budget, and the rise began where the s
 import math
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 _HOUR_NS = 3_600_000_000_000
 _LOG_KEPT = 4_096
 
 
-@dataclass(slots=True)
-class _Step:
+class _Step(NamedTuple):
     """What one mark changed, so that it can be taken back."""
 
     sum: float
@@ -48,7 +48,12 @@ class Drift:
     count: int = 0
     hosts: dict[str, int] = field(default_factory=dict)
     found: list[tuple[int, int]] = field(default_factory=list)
+    _rise: float = field(init=False)
     _log: deque[_Step] = field(default_factory=lambda: deque(maxlen=_LOG_KEPT))
+
+    def __post_init__(self) -> None:
+        """Take the logarithm once."""
+        self._rise = math.log(self.ratio)
 
     def add(self, time_ns: int, host: str, per_hour: float, height: float = math.inf) -> float:
         """Take a mark that is not older than the newest; return the sum.
@@ -59,7 +64,7 @@ class Drift:
             per_hour: marks that the whole group is expected to show.
             height: where it crosses; see `bound`.
         """
-        before = (self.sum, self.onset_ns, self.at_ns)
+        sum_before, onset_ns, at_ns = self.sum, self.onset_ns, self.at_ns
         self.count += 1
         if self.at_ns:
             self.sum -= (self.ratio - 1) * per_hour * (time_ns - self.at_ns) / _HOUR_NS
@@ -70,9 +75,10 @@ class Drift:
             self.hosts = {}
         newest = self.hosts.get(host)
         found = self.found
-        self._log.append(_Step(*before, hosts, host, newest, len(found), found[-1][1] if found else 0))
+        found_end_ns = found[-1][1] if found else 0
+        self._log.append(_Step(sum_before, onset_ns, at_ns, hosts, host, newest, len(found), found_end_ns))
         if newest is None or time_ns - newest >= self.quiet_ns:
-            self.sum += math.log(self.ratio)
+            self.sum += self._rise
         self.hosts[host] = time_ns
         if self.sum >= height:
             if found and found[-1][0] == self.onset_ns:

@@ -16,7 +16,7 @@ from fsmend_collector.diagnosis.groups.dimensions import FLEET_VALUE, dimension
 from fsmend_collector.diagnosis.groups.gathering import gather
 from fsmend_collector.diagnosis.groups.marks import Journal, Mark, Sightings, UnitKey
 from fsmend_collector.diagnosis.groups.population import Population
-from fsmend_collector.diagnosis.groups.rates import Rates
+from fsmend_collector.diagnosis.groups.rates import AspectGroup, Rates
 from fsmend_collector.diagnosis.groups.settings import DAY_NS, HOUR_NS, ScanSettings
 from fsmend_collector.diagnosis.groups.signatures import SIGNED, signature_of
 from fsmend_collector.diagnosis.groups.solving import Solving
@@ -137,8 +137,8 @@ class GroupScan:
             self.swallowed += 1
             return
         self._by_day[mark.time_ns // DAY_NS][mark] = None
-        self._crossings.insert(mark)
         into = self._absorbing.into(mark)
+        self._crossings.insert(mark, explained=bool(into))
         if into:
             self._members.setdefault(mark.unit, into)
         self._solving.came(mark, absorbed=bool(into))
@@ -184,12 +184,19 @@ class GroupScan:
         """
         # While rebuilding, time learns nothing: it must first be known what explains the findings.
         told = {one.group for one in self._verdicts.values()}
-        changed = self._crossings.look()
-        # A verdict may absorb what trickles into its group.
-        self._solving.note((key, crosses or key[1] in told) for key, crosses in changed)
+
+        def look(aspect: str = "") -> list[tuple[AspectGroup, bool]]:
+            if aspect:
+                self._crossings.admit(aspect)
+            changed = self._crossings.look()
+            # A verdict may absorb what trickles into its group.
+            self._solving.note((key, crosses or key[1] in told) for key, crosses in changed)
+            return changed
+
+        busy = {key[0] for key, _ in look()}
         if not rebuilding and now_ns // DAY_NS != self._expired_day:
             self._housekeep(now_ns)
-        if not self._solving.solve({key[0] for key, _ in changed}, now_ns, all_of_it=all_of_it):
+        if not self._solving.solve(busy, now_ns, look, all_of_it=all_of_it):
             return []
         return self._tell(gather(self._solving.explanations, self._series, self.changes, self.counting))
 

@@ -15,6 +15,7 @@ from fsmend_collector.diagnosis.groups.settings import DAY_NS
 
 _SECONDS_NS = 1_000_000_000
 _STATES_FROM = 64  # shorter series are walked anew
+_STATE_EVERY = 256
 Limits = Callable[[int], tuple[int, ...]]
 """A day since 1970 → how many units are too many, for each window that is looked at."""
 
@@ -80,17 +81,18 @@ class Series:
             self._hosts[mark.agent_id] = self._hosts.get(mark.agent_id, 0) + 1
         return at
 
-    def remove(self, mark: Mark) -> None:
-        """Take a mark out."""
+    def remove(self, mark: Mark) -> int:
+        """Take a mark out; return the position that it had, or where it would be."""
         at = bisect_left(self.marks, mark.identity, key=_identity)
         if at == len(self.marks) or self.marks[at] is not mark:
-            return
+            return at
         del self.marks[at]
         self._back(at)
         if self.wide:
             self._hosts[mark.agent_id] -= 1
             if not self._hosts[mark.agent_id]:
                 del self._hosts[mark.agent_id]
+        return at
 
     @property
     def counted(self) -> int:
@@ -123,7 +125,9 @@ class Series:
                     day, rows = today, sorted(zip(limits(today), windows_seconds, strict=True))
                     rows = [row for row in rows if row[0] <= self.counted]
                 self._step(at, rows)
-            self._walked = len(self.marks)
+                self._walked = at + 1
+                if not self._walked % _STATE_EVERY:
+                    self._remember()
             self._remember()
         return had or bool(self.crossings)
 
@@ -135,12 +139,14 @@ class Series:
             self._recent[mark.agent_id] = end_ns
             self._recent.move_to_end(mark.agent_id)
         waiting = []
-        for least, seconds in rows:
+        for row in rows:
+            least, seconds = row
+            from_ns = end_ns - seconds * _SECONDS_NS
             reach = self._reaches.get(seconds)
-            if reach is not None and reach.from_ns >= end_ns - seconds * _SECONDS_NS and least <= reach.enough:
+            if reach is not None and reach.from_ns >= from_ns and least <= reach.enough:
                 self.crossings[seconds][-1].end_ns = end_ns  # the window still holds all that the last walk back found
-            elif at + 1 >= least and self.marks[at + 1 - least].time_ns >= end_ns - seconds * _SECONDS_NS:
-                waiting.append((least, seconds))
+            elif at + 1 >= least and self.marks[at + 1 - least].time_ns >= from_ns:
+                waiting.append(row)
         if not waiting:
             return
         for least, seconds in self._enough(at, waiting) if self.wide else waiting:

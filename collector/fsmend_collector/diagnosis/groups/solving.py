@@ -1,6 +1,6 @@
 """Solving: from groups that cross to the causes that explain them, each aspect on its own and at its own pace."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -27,6 +27,7 @@ class _Pace:
         pending: groups that cross, or did, and changed since they were last solved.
         absorbed: marks that came since, and that a large cause explains which is known already.
         fresh: the other marks that came since.
+        stirred: some came since the last tick.
         glanced: how many of them were looked at in passing.
         solved: marks that were looked at last.
         solved_ns: when.
@@ -35,6 +36,7 @@ class _Pace:
     pending: dict[AspectGroup, None] = field(default_factory=dict)
     absorbed: int = 0
     fresh: dict[Mark, None] = field(default_factory=dict)
+    stirred: bool = False
     glanced: int = 0
     solved: int = 0
     solved_ns: int = 0
@@ -46,7 +48,7 @@ class _Pace:
 
     def due(self, *, quiet: bool, now_ns: int) -> bool:
         """Say whether to look at all of it now: in a storm only when it has grown, so that it costs as the marks do."""
-        if not self.pending:
+        if not (self.pending or self.absorbed):
             return False
         growth = bounds.GROWTH_IN_STORMS if self.storm else bounds.GROWTH
         if self.absorbed + len(self.fresh) >= self.solved * growth or (quiet and not self.storm):
@@ -77,6 +79,7 @@ class Solving:
     def came(self, mark: Mark, *, absorbed: bool) -> None:
         """Say that a mark came, and whether a large cause that is known explains it."""
         pace = self._paces[mark.aspect]
+        pace.stirred = True
         if absorbed:
             pace.absorbed += 1
         else:
@@ -102,12 +105,13 @@ class Solving:
         """Take out the explanations of marks that are over."""
         self.explanations = [one for one in self.explanations if one.marks.isdisjoint(marks)]
 
-    def solve(self, busy: set[str], now_ns: int, *, all_of_it: bool = False) -> bool:
+    def solve(self, busy: set[str], now_ns: int, admit: Callable[[str], object], *, all_of_it: bool = False) -> bool:
         """Solve the aspects that are due; say whether anything may have changed.
 
         Args:
             busy: aspects in which something changed since the last time.
             now_ns: collector's wall clock.
+            admit: notes what changed by marks that were explained when they came.
             all_of_it: whatever waits is due.
         """
         if self._generation != self._counting.generation:  # candidates know the sizes of their groups
@@ -115,7 +119,9 @@ class Solving:
             self._generation = self._counting.generation
         changed = False
         for name, pace in self._paces.items():
-            if pace.due(quiet=name not in busy, now_ns=now_ns) or (all_of_it and pace.pending):
+            quiet, pace.stirred = name not in busy and not pace.stirred, False
+            if pace.due(quiet=quiet, now_ns=now_ns) or (all_of_it and (pace.pending or pace.absorbed)):
+                admit(name)
                 self._solve(name, now_ns)
                 changed = True
             elif pace.storm and len(pace.fresh) > pace.glanced:
