@@ -99,14 +99,22 @@ class ScrubSpeed:
         self._set = ""
 
     def limit(self, bytes_per_second: int, remember: Callable[[str, str], None] = lambda _key, _value: None) -> None:
-        """Set the limit and remember the one before; 0 leaves it. A kernel without the file has no limit."""
+        """Set the limit and remember the one before; 0 leaves it. A kernel without the file has no limit.
+
+        Raises:
+            OSError: it cannot be set, or what was there before cannot be remembered; then nothing was changed.
+        """
         if not bytes_per_second:
             return
-        with suppress(OSError):
+        try:
             before = self._path.read_text(encoding="ascii").strip()
-            remember(self.key, f"{before} {bytes_per_second}")
-            self._path.write_text(str(bytes_per_second), encoding="ascii")
-            self._before, self._set = before, self._path.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            return
+        remember(self.key, f"{before} {bytes_per_second}")
+        self._path.write_text(str(bytes_per_second), encoding="ascii")
+        self._before, self._set = before, str(bytes_per_second)
+        with suppress(OSError):
+            self._set = self._path.read_text(encoding="ascii").strip()
 
     def restore(self) -> None:
         """Put the former limit back, unless it was changed by somebody else or the device went away."""

@@ -136,6 +136,24 @@ def test_a_limit_that_somebody_else_set_meanwhile_stays(limit_file, tmp_path):
     assert limit_file.read_text() == "7\n"
 
 
+def test_a_limit_that_could_not_be_taken_back_is_not_set(limit_file, tmp_path):
+    def full(_key, _value):
+        raise OSError(errno.ENOSPC, "no space for the journal")
+
+    speed = ScrubSpeed(tmp_path, "u", 2)
+    with pytest.raises(OSError, match="no space"):
+        speed.limit(4096, full)
+    speed.restore()
+    assert limit_file.read_text() == "123\n"
+
+
+def test_a_limit_that_the_kernel_does_not_take_is_an_error(limit_file, tmp_path):
+    limit_file.unlink()
+    limit_file.mkdir()
+    with pytest.raises(IsADirectoryError):
+        ScrubSpeed(tmp_path, "u", 2).limit(4096)
+
+
 UUID_TEXT = "0f5ac0de-1111-4222-8333-000000000001"
 
 

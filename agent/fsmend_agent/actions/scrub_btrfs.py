@@ -96,8 +96,7 @@ class ScrubBtrfs(Action):
         scrubs = [DeviceScrub(self.order.fd, device, self.message) for device in self.devices]
         speeds = [ScrubSpeed(SYSFS, self.order.target.uuid, one.devid) for one in scrubs]
         try:
-            for speed in speeds:
-                speed.limit(self.message.limit_bytes_per_second, self.order.remember)
+            self._limit(speeds)
             threads = [threading.Thread(target=scrub.run, name=f"scrub {scrub.devid}", daemon=True) for scrub in scrubs]
             for thread in threads:
                 thread.start()
@@ -106,6 +105,15 @@ class ScrubBtrfs(Action):
             for speed in speeds:
                 speed.restore()
         return self._conclude(scrubs)
+
+    def _limit(self, speeds: list[ScrubSpeed]) -> None:
+        """Set the limit of every device; who asked for one must not get a scrub without."""
+        try:
+            for speed in speeds:
+                speed.limit(self.message.limit_bytes_per_second, self.order.remember)
+        except OSError as error:
+            text = f"the limit cannot be set so that it is taken back for certain: {error}; nothing was scrubbed"
+            raise ActionRefused(pb.REFUSAL_CODE_UNSPECIFIED, text) from error
 
     def _watch(self, scrubs: list[DeviceScrub], threads: list[threading.Thread]) -> None:
         """Report progress and obey `cancelled` until every thread has ended."""

@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+from dataclasses import replace
 
 import pytest
 from agent.executing import FILESYSTEMS
@@ -107,6 +108,27 @@ def test_a_race_lost_to_somebody_else_is_a_refusal_when_nothing_began(kernel, ac
     with pytest.raises(ActionRefused) as refused:
         checked(action()).run()
     assert refused.value.code == code
+
+
+def test_without_its_limit_nothing_is_scrubbed_and_what_was_set_is_put_back(kernel, action, tmp_path, monkeypatch):
+    monkeypatch.setattr(scrub_btrfs, "SYSFS", tmp_path)
+    files = [tmp_path / FILESYSTEMS[0].uuid / f"devinfo/{devid}/scrub_speed_max" for devid in (1, 2, 3)]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        file.write_text("0\n")
+    kernel.outcomes = dict.fromkeys((1, 2, 3), lambda: pytest.fail("it was scrubbed"))
+    made, seen = checked(action(limit_bytes_per_second=4096)), []
+
+    def remember(key, _value):
+        seen.append([file.read_text().strip() for file in files])
+        if key.endswith(" 3"):
+            raise OSError(errno.EROFS, "the journal is on it")
+
+    made.order = replace(made.order, remember=remember)
+    with pytest.raises(ActionRefused, match="the journal is on it"):
+        made.run()
+    assert seen[-1] == ["4096", "4096", "0"]
+    assert [file.read_text().strip() for file in files] == ["0", "0", "0"]
 
 
 def test_one_failing_device_fails_the_whole_but_every_one_is_listed(kernel, action):
