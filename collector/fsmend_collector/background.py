@@ -2,7 +2,7 @@
 
 A rule says for the hosts with its labels how often, in which hours (UTC) and on which share of them at once. A
 filesystem belongs to the first rule that fits. What was interrupted goes on where it stopped: btrfs on its unfinished
-devices, a check or repair of a whole XFS at the piece that came next.
+devices, a check or repair of a whole XFS at the piece that came next. After the interval it begins anew.
 """
 
 import hashlib
@@ -250,7 +250,9 @@ def _command(
         command.repair_xfs.resume.SetInParent()  # piece by piece, so that it can go on where it stopped
     if candidate.type == "btrfs":
         command.scrub_btrfs.read_only = not rule.repair
-    if last is not None and last.state in _INTERRUPTED:
+    # What was checked longer ago than the interval is due itself: then all of it is checked again.
+    recent = last is not None and now_ns - last.ended_ns < max(int(rule.interval_days * DAY_NS), DAY_NS)
+    if last is not None and recent and last.state in _INTERRUPTED:
         _resume(command, last)
     return command
 

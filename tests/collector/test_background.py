@@ -127,13 +127,25 @@ def test_an_interrupted_btrfs_scrub_goes_on_where_it_stopped():
 )
 def test_an_interrupted_check_of_xfs_goes_on_where_it_stopped(state, goes_on):
     where = pb.XfsScrubPosition(stage=pb.XFS_SCRUB_STAGE_INODES, ino=4711)
-    last = replace(past(1, 40, state), position=where)
+    last = replace(past(1, 29 if goes_on else 40, state), position=where)
     (order,) = ordered([host(1)], [last])
     assert order.command.scrub_xfs.resume == (where if goes_on else pb.XfsScrubPosition())
     (order,) = ordered([host(1)], [last], repair=True)
     assert not order.command.repair_xfs.items
     assert order.command.repair_xfs.HasField("resume")
     assert order.command.repair_xfs.resume == (where if goes_on else pb.XfsScrubPosition())
+
+
+@pytest.mark.parametrize(
+    ("interval_days", "days_ago", "goes_on"),
+    [(30, 29.9, True), (30, 30, False), (30, 400, False), (0.01, 0.9, True), (0.01, 1, False)],
+)
+def test_what_was_cut_short_longer_ago_than_the_interval_begins_anew(interval_days, days_ago, goes_on):
+    cut = pb.COMMAND_STATE_CANCELLED
+    xfs = replace(past(1, days_ago, cut), position=WHERE)
+    orders = ordered([host(1)], [xfs], interval_days=interval_days)
+    orders += ordered([host(1, "btrfs")], [past(1, days_ago, cut, ((2, 4096),))], interval_days=interval_days)
+    assert [is_rest(one.command) for one in orders] == [goes_on] * 2
 
 
 def test_what_ended_the_host_at_the_same_place_again_waits_for_its_interval():
@@ -222,10 +234,10 @@ def test_the_calendar_is_read_with_every_problem():
 
 
 def test_what_goes_on_where_another_stopped_is_told_from_what_begins_anew():
-    cut = replace(past(1, state=pb.COMMAND_STATE_CANCELLED), position=WHERE)
+    cut = replace(past(1, 1, state=pb.COMMAND_STATE_CANCELLED), position=WHERE)
     (xfs,) = ordered([host(1)], [cut])
     (mend,) = ordered([host(1)], [cut], repair=True)
-    (btrfs,) = ordered([host(1, "btrfs")], [past(1, state=pb.COMMAND_STATE_CANCELLED, unfinished=((1, 5), (2, 7)))])
+    (btrfs,) = ordered([host(1, "btrfs")], [past(1, 1, state=pb.COMMAND_STATE_CANCELLED, unfinished=((1, 5), (2, 7)))])
     anew = [*ordered([host(1)]), *ordered([host(1)], repair=True), *ordered([host(2, "btrfs")])]
     assert [is_rest(one.command) for one in (xfs, mend, btrfs)] == [True] * 3
     assert [is_rest(one.command) for one in anew] == [False] * 3
