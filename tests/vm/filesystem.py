@@ -75,7 +75,7 @@ class Xfs:
         self.host.machine.run(
             "/bin/sh",
             "-c",
-            f"for i in $(seq 60); do umount {MOUNT} && break || mountpoint -q {MOUNT} || break; sleep 0.5; done",
+            f"for i in $(seq 400); do umount {MOUNT} && break || mountpoint -q {MOUNT} || break; sleep 0.5; done",
         )
 
     def problems(self, *options):

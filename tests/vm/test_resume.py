@@ -12,21 +12,21 @@ FILES = 1500
 INODES = pb.XFS_SCRUB_STAGE_INODES
 
 
-@pytest.fixture(params=["often"])
-def often(watched_host, request):
-    """The host, looked after as often as the calendar can; daily again afterwards."""
-    watched_host.stop_agent().configure(calendar=request.param).start_agent()
-    yield watched_host
-    watched_host.stop_agent().configure(calendar="daily").start_agent()
-
-
 @pytest.fixture
-def xfs(often):
+def xfs(watched_host):
     """A filesystem with enough inodes for a check that can be cut short; to be mounted."""
-    made = Xfs(often)
+    made = Xfs(watched_host)
     made.make(more=f"mkdir many; cd many; seq {FILES} | xargs touch")
     yield made
     made.release()
+
+
+@pytest.fixture(params=["often"])
+def often(watched_host, xfs, request):
+    """The host, looked after as often as the calendar can; daily again before the filesystem is released."""
+    watched_host.stop_agent().configure(calendar=request.param).start_agent()
+    yield watched_host
+    watched_host.stop_agent().configure(calendar="daily").start_agent()
 
 
 def place(position):
