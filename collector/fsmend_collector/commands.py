@@ -21,7 +21,10 @@ FINAL_STATES = frozenset(
         command_pb2.COMMAND_STATE_UNKNOWN,
     }
 )
+NEWS_NS = 24 * 3_600 * 1_000_000_000
+"""An agent that works tells how far it is every few seconds; of what it told nothing for so long nobody knows."""
 OPEN_STATES = (QUEUED, SENT, ACCEPTED, RUNNING)
+UNKNOWN = command_pb2.COMMAND_STATE_UNKNOWN
 
 
 def may_follow(present: int, reported: int) -> bool:
@@ -34,6 +37,11 @@ def may_follow(present: int, reported: int) -> bool:
     if reported in FINAL_STATES:
         return True
     return reported in OPEN_STATES and (reported > present or reported == present == RUNNING)
+
+
+def is_given_up(state: int, last_update: bytes | None) -> bool:
+    """Say whether the collector itself ended a command because nothing was heard of it; its agent knows better."""
+    return state == UNKNOWN and command_pb2.CommandUpdate.FromString(last_update or b"").state != UNKNOWN
 
 
 ACTION_CLASSES = {

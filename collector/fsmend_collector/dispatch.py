@@ -2,7 +2,8 @@
 
 The row is the truth. A command is sent again through every new session until the agent has accepted it; the agent never
 runs one id twice. One that expired or was cancelled meanwhile is not: a cancel goes in its place, which can begin
-nothing, and the agent answers what became of it. Final states come from the agent, except for what was never sent.
+nothing, and the agent answers what became of it. Final states come from the agent, except for what was never sent, and
+for what nothing is heard of for a day: that is unknown until its agent is back and says more.
 """
 
 import asyncio
@@ -12,10 +13,22 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 
 from fsmend_collector.audit import audit
-from fsmend_collector.commands import CANCELLED, EXPIRED, FINAL_STATES, OPEN_STATES, QUEUED, SENT, check_command
+from fsmend_collector.commands import (
+    ACCEPTED,
+    CANCELLED,
+    EXPIRED,
+    FINAL_STATES,
+    NEWS_NS,
+    OPEN_STATES,
+    QUEUED,
+    RUNNING,
+    SENT,
+    UNKNOWN,
+    check_command,
+)
 from fsmend_collector.errors import CommandRefused
 from fsmend_collector.feed import Feed
 from fsmend_collector.store.engine import Store
@@ -62,7 +75,7 @@ class Dispatch:
         return messages
 
     async def expire(self) -> None:
-        """End what was never sent in time."""
+        """End what was never sent in time, and give up what nothing is heard of."""
         if await self._store.write(expire_commands, time.time_ns()):
             self._feed.changed("commands")
 
@@ -165,7 +178,7 @@ def lease_commands(
     messages: list[link_pb2.ConnectResponse] = []
     for row in connection.execute(chosen.order_by(commands.c.created_ns, commands.c.id)).all():
         if row.state == QUEUED and row.not_after_ns <= now_ns:
-            _end(connection, row.id, EXPIRED, now_ns)
+            _end(connection, row.id, EXPIRED, now_ns, "never sent in time")
             continue
         messages.extend(_lease(connection, row, session_id, now_ns))
     return messages
@@ -189,15 +202,28 @@ def _lease(connection: Connection, row: Any, session_id: str, now_ns: int) -> It
 
 
 def expire_commands(connection: Connection, now_ns: int) -> int:
-    """End what was never sent in time; return how many."""
-    chosen = select(commands.c.id).where(commands.c.state == QUEUED, commands.c.not_after_ns <= now_ns)
-    late = list(connection.execute(chosen).scalars())
-    for command_id in late:
-        _end(connection, command_id, EXPIRED, now_ns)
+    """End what was never sent in time, and give up what was sent and of which nothing is heard; return how many."""
+    late = [(one, EXPIRED, "never sent in time") for one in _ids(connection, QUEUED, commands.c.not_after_ns <= now_ns)]
+    silent_ns = now_ns - NEWS_NS
+    unheard = [
+        *_ids(connection, SENT, commands.c.not_after_ns <= silent_ns),
+        *_ids(connection, ACCEPTED, commands.c.updated_ns <= silent_ns),
+        *_ids(connection, RUNNING, commands.c.updated_ns <= silent_ns),
+    ]
+    late += [
+        (one, UNKNOWN, "its agent has told nothing of it for a day; what it tells yet will count") for one in unheard
+    ]
+    for command_id, state, why in late:
+        _end(connection, command_id, state, now_ns, why)
     return len(late)
 
 
-def _end(connection: Connection, command_id: str, state: int, now_ns: int) -> None:
+def _ids(connection: Connection, state: int, condition: ColumnElement[bool]) -> list[str]:
+    return list(connection.execute(select(commands.c.id).where(commands.c.state == state, condition)).scalars())
+
+
+def _end(connection: Connection, command_id: str, state: int, now_ns: int, why: str) -> None:
     values = {"state": state, "updated_ns": now_ns, "finished_ns": now_ns}
     connection.execute(update(commands).where(commands.c.id == command_id).values(**values))
-    audit(connection, now_ns, "collector", "command.expired", "command", command_id, "never sent in time")
+    what = "command.expired" if state == EXPIRED else "command.given_up"
+    audit(connection, now_ns, "collector", what, "command", command_id, why)

@@ -4,12 +4,12 @@ import asyncio
 import time
 
 import pytest
-from collector.rig import batch
+from collector.rig import batch, event_record, eventually
 
 from fsmend_collector.commands import QUEUED, SENT, check_command, may_follow
-from fsmend_collector.dispatch import prepare, queue_command
+from fsmend_collector.dispatch import expire_commands, prepare, queue_command
 from fsmend_collector.errors import CommandRefused
-from fsmend_proto.v1 import command_pb2, record_pb2
+from fsmend_proto.v1 import command_pb2, event_pb2, incident_pb2, record_pb2
 
 UUID = "0b1f0f6e-9d6c-4b0a-8a53-2a2a3b9a1f10"
 ACCEPTED, RUNNING = command_pb2.COMMAND_STATE_ACCEPTED, command_pb2.COMMAND_STATE_RUNNING
@@ -140,6 +140,70 @@ async def test_a_command_that_was_never_sent_in_time_expires_and_is_not_sent_the
     assert await state_of(rig, command_id) == EXPIRED
     stream = await agent.connect()
     assert not await rig.collector.dispatch.lease(agent.identity.agent_id, stream.welcome.session_id)
+
+
+DAY_NS = 86_400 * 10**9
+
+
+@pytest.mark.parametrize("told", [(), (ACCEPTED,), (ACCEPTED, RUNNING)])
+async def test_what_nothing_is_heard_of_for_a_day_is_unknown_until_its_agent_says_more(rig, told):
+    agent, command_id = await sent_and_lost(rig)
+    stream = await agent.connect()
+    for sequence, state in enumerate(told, 1):
+        await stream.send(batch(agent.epoch, sequence, update_record(sequence, command_id, state)))
+        await stream.acked(sequence)
+    stream.call.cancel()
+    (row,) = await rig.rows("SELECT state, updated_ns, not_after_ns FROM commands")
+    since_ns = row.updated_ns if told else row.not_after_ns
+    assert await rig.collector.store.write(expire_commands, since_ns + DAY_NS - 1) == 0
+    assert await rig.collector.store.write(expire_commands, since_ns + DAY_NS) == 1
+    assert await state_of(rig, command_id) == command_pb2.COMMAND_STATE_UNKNOWN
+    (noted,) = await rig.rows("SELECT detail FROM audit WHERE action='command.given_up'")
+    assert "told nothing of it for a day" in noted.detail
+    assert await rig.collector.store.write(expire_commands, since_ns + 9 * DAY_NS) == 0
+    stream = await agent.connect()
+    for sequence, state in enumerate((RUNNING, SUCCEEDED, FAILED), len(told) + 1):
+        await stream.send(batch(agent.epoch, sequence, update_record(sequence, command_id, state)))
+        await stream.acked(sequence)
+        (row,) = await rig.rows("SELECT state, finished_ns FROM commands")
+        assert (row.state, row.finished_ns > 0) == ((state, state != RUNNING) if state != FAILED else (SUCCEEDED, True))
+
+
+async def test_what_the_agent_itself_does_not_know_stays_so(rig):
+    agent, command_id = await sent_and_lost(rig)
+    stream = await agent.connect()
+    unknown = command_pb2.COMMAND_STATE_UNKNOWN
+    await stream.send(
+        batch(agent.epoch, 1, update_record(1, command_id, unknown), update_record(2, command_id, SUCCEEDED))
+    )
+    await stream.acked(2)
+    assert await state_of(rig, command_id) == unknown
+
+
+async def test_an_incident_does_not_stay_under_a_repair_that_nothing_is_heard_of(rig):
+    agent = await rig.agent("web-1")
+    stream = await agent.connect()
+    found = event_record(
+        1,
+        kind=event_pb2.EVENT_KIND_FS_DATA_CORRUPTION,
+        severity=event_pb2.SEVERITY_ERROR,
+        filesystem=event_pb2.FilesystemRef(uuid=UUID, type="btrfs", device_name="sda"),
+    )
+    await stream.send(batch(agent.epoch, 1, found))
+    (incident,) = await eventually(lambda: rig.rows("SELECT id FROM incidents"))
+    command_id = await rig.collector.dispatch.create(scrub(), agent.identity.agent_id, "operator:kim")
+    await stream.until("command")
+    await stream.send(
+        batch(agent.epoch, 2, update_record(2, command_id, ACCEPTED), update_record(3, command_id, RUNNING))
+    )
+    repairing = f"SELECT id FROM incidents WHERE state={incident_pb2.INCIDENT_STATE_REPAIRING}"
+    assert await eventually(lambda: rig.rows(repairing)) == [incident]
+    await rig.collector.store.write(expire_commands, time.time_ns() + 2 * DAY_NS)
+
+    async def open_again():
+        return not await rig.rows(repairing)
+
+    await eventually(open_again)
 
 
 async def test_cancelling_what_was_never_sent_ends_it_at_once(rig):

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, select, update
 
 from fsmend_collector.audit import audit
 from fsmend_collector.brakes import Storm, is_braked, storm_of
-from fsmend_collector.commands import OPEN_STATES, QUEUED
+from fsmend_collector.commands import NEWS_NS, OPEN_STATES, QUEUED
 from fsmend_collector.diagnosis.groups.codes import GROUP_CODES
 from fsmend_collector.policy import PolicyConfig
 from fsmend_collector.store import counters, queries
@@ -17,7 +17,6 @@ STOPPED = "repairs_stopped_ns"
 RELEASED = "repairs_released_ns"
 ORDERED_BY = "policy"
 _SECOND_NS = 1_000_000_000
-_NEWS_NS = 24 * 3_600 * _SECOND_NS  # an agent that works tells how far it is every few seconds
 _CLASSES = [one for one in command_pb2.ActionClass.values() if is_braked(one)]
 
 
@@ -40,7 +39,7 @@ def read_brakes(connection: Connection, now_ns: int) -> Brakes:
     mine = (
         commands.c.ordered_by == ORDERED_BY,
         commands.c.action_class.in_(_CLASSES),
-        commands.c.updated_ns > now_ns - _NEWS_NS,
+        commands.c.updated_ns > now_ns - NEWS_NS,
     )
     busy = select(commands.c.agent_id).join(agents, agents.c.agent_id == commands.c.agent_id)
     busy = busy.where(commands.c.state.in_(OPEN_STATES), *mine, agents.c.revoked_ns == 0).distinct()

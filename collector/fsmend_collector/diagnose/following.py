@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from fsmend_collector.ask.words import words_after
 from fsmend_collector.background import ORDERED_BY as CALENDAR
 from fsmend_collector.background import is_rest
+from fsmend_collector.commands import is_given_up
 from fsmend_collector.diagnose.census import Census, counted_of
 from fsmend_collector.diagnose.changing import CAMPAIGN, ROLLOUT, Declared, stored_changes
 from fsmend_collector.diagnose.isolating import Isolation
@@ -233,7 +234,8 @@ class Following:
             self.commands_ns = row.updated_ns
             if row.ordered_by == CALENDAR and row.state == command_pb2.COMMAND_STATE_QUEUED:
                 self._note_campaign(row.created_ns)
-            if row.last_update is None and self._command_states.get(row.id) != row.state:
+            own = row.last_update is None or is_given_up(row.state, row.last_update)
+            if own and self._command_states.get(row.id) != row.state:
                 self._command_states[row.id] = row.state
                 target = command_pb2.Command.FromString(row.command).target
                 yield self.engine.note_command(row.id, row.agent_id, target, row.state, now_ns, row.action)

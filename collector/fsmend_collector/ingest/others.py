@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, insert, select, update
 
-from fsmend_collector.commands import FINAL_STATES, may_follow
+from fsmend_collector.commands import FINAL_STATES, SENT, is_given_up, may_follow
 from fsmend_collector.ingest.inventory import replace_inventory
 from fsmend_collector.ingest.plan import MAX_SIGNED, Other
 from fsmend_collector.store.schema import command_updates, commands, gaps
@@ -43,18 +43,23 @@ def _write_gap(connection: Connection, other: Other, place: dict[str, int]) -> N
 
 
 def advance_command(connection: Connection, agent_id: str, report: command_pb2.CommandUpdate, received_ns: int) -> None:
-    """Move a command's state forward; a final state never changes, and only its own agent reports on a command."""
+    """Move a command's state forward; a final state never changes, and only its own agent reports on a command.
+
+    What was given up because its agent was silent goes on as the agent says.
+    """
     mine = (commands.c.id == report.command_id, commands.c.agent_id == agent_id)
-    present = connection.execute(select(commands.c.state).where(*mine)).scalar()
-    if present is None or not may_follow(present, report.state):
+    row = connection.execute(select(commands.c.state, commands.c.last_update).where(*mine)).first()
+    if row is None:
+        return
+    present = SENT if is_given_up(row.state, row.last_update) else row.state
+    if not may_follow(present, report.state):
         return
     values: dict[str, object] = {
         "state": report.state,
         "updated_ns": received_ns,
         "last_update": report.SerializeToString(),
     }
-    if report.state in FINAL_STATES:
-        values["finished_ns"] = received_ns
+    values["finished_ns"] = received_ns if report.state in FINAL_STATES else 0
     connection.execute(update(commands).where(*mine).values(**values))
 
 
