@@ -14,6 +14,7 @@ from fsmend_collector.diagnosis.timeline import Timeline
 from fsmend_proto.v1 import event_pb2, incident_pb2
 
 _NEVER_NS = 1 << 63
+_NONE: frozenset[str] = frozenset()
 
 
 def incident_id(key: FaultKey, generation: int) -> str:
@@ -76,13 +77,13 @@ class Fault:
         self._windows: dict[str, SerdWindow] = {}
         self._proofs: dict[Proof, tuple[int, str]] = {}
         self._scopes: dict[str, tuple[int, bool]] = {}
-        self._ever_sick: frozenset[str] = frozenset()
+        self._ever_sick = _NONE
         self.others_ns = 0
         self.opened_ns = 0
         self.updated_ns = 0
         self.settled: tuple[int, str] = (0, "")
         self.merged_into = ""
-        self.running: frozenset[str] = frozenset()
+        self.running = _NONE
         self.muted_until_ns = 0
         self._mute_mark = (0, 0)
 

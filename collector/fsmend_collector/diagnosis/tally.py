@@ -19,6 +19,9 @@ _LARGEST_COUNT = 2**63 - 1  # what every store can hold, whatever an agent claim
 _NO_DEVID: Mapping[int, int] = MappingProxyType({})
 _NO_ERRORS: Mapping[str, int] = MappingProxyType({})
 
+_NO_NUMBER: frozenset[int] = frozenset()
+_NO_NAME: frozenset[str] = frozenset()
+
 TEXT_FIELDS = ("host_name", "filesystem_type", "filesystem_device", "device_name")
 
 
@@ -60,9 +63,8 @@ class Tally:
         self.latest_ns = 0
         self._counts: dict[tuple[str, str], int] = {}  # of each source and form
         self._readings: dict[str, dict[int, int]] = {}
-        self._read_before: frozenset[str] = frozenset()
-        self.sources: frozenset[str] = frozenset()
-        self.errnos: frozenset[int] = frozenset()
+        self._read_before = self.sources = _NO_NAME
+        self.errnos = _NO_NUMBER
         self.filesystems: dict[str, str] = {}
         self.devices: dict[str, str] = {}
         self.device_errors = _NO_ERRORS
@@ -180,4 +182,3 @@ class Tally:
             kept = {key: value for key, value in self._seen.items() if value >= before}
             drop = max(len(kept) - _SEEN_KEPT // 2, 0)
             self._seen = dict(list(kept.items())[drop:])
-

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 _HOUR_NS = 3_600_000_000_000
+_LOG_FROM = 128  # fewer marks are walked over anew
 _LOG_KEPT = 4_096
 
 
@@ -76,7 +77,8 @@ class Drift:
         newest = self.hosts.get(host)
         found = self.found
         found_end_ns = found[-1][1] if found else 0
-        self._log.append(_Step(sum_before, onset_ns, at_ns, hosts, host, newest, len(found), found_end_ns))
+        if self.count > _LOG_FROM:
+            self._log.append(_Step(sum_before, onset_ns, at_ns, hosts, host, newest, len(found), found_end_ns))
         if newest is None or time_ns - newest >= self.quiet_ns:
             self.sum += self._rise
         self.hosts[host] = time_ns

@@ -139,10 +139,9 @@ class Solving:
         found = [one for one in found if sum(mark in pace.fresh for mark in one.marks) >= _APART * len(one.marks)]
         if not found:
             return False
-        self._parents.clear()
         marks = frozenset(chain.from_iterable(one.marks for one in found))
         self.close(marks)
-        self.explanations += explain(found, self._within)
+        self.explanations += self._explain(found)
         return True
 
     def _apart(self, key: AspectGroup, fresh: int) -> bool:
@@ -155,7 +154,6 @@ class Solving:
 
     def _solve(self, aspect: str, now_ns: int) -> None:
         pace = self._paces[aspect]
-        self._parents.clear()
         closure = self._closure(pace.pending)
         candidates = [one for key in closure for one in self._candidates_of(key)]
         touched = frozenset(chain.from_iterable(one.marks for one in candidates))
@@ -166,7 +164,12 @@ class Solving:
             if (one.candidate.aspect, one.candidate.group) not in closure
             and (one.candidate.aspect != aspect or one.marks.isdisjoint(touched))
         ]
-        self.explanations = kept + (explain(candidates, self._within) if candidates else [])
+        self.explanations = kept + self._explain(candidates)
+
+    def _explain(self, candidates: list[Candidate]) -> list[Explanation]:
+        found = explain(candidates, self._within) if candidates else []
+        self._parents.clear()  # in a storm each is as large as all that fails
+        return found
 
     def _closure(self, start: Iterable[AspectGroup]) -> dict[AspectGroup, None]:
         """Return the groups that cross and share marks with these, directly or over others."""

@@ -1,10 +1,12 @@
 """The sequential test: what is taken back leaves no trace."""
 
 import math
+from unittest.mock import patch
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fsmend_collector.diagnosis.groups import drift as module
 from fsmend_collector.diagnosis.groups.drift import Drift, bound
 
 HOUR = 3_600_000_000_000
@@ -27,9 +29,16 @@ def state(drift):
 @given(ROWS, st.data())
 def test_taking_marks_back_gives_the_state_before_them(rows, data):
     count = data.draw(st.integers(0, len(rows)))
-    drift = fed(rows)
+    with patch.object(module, "_LOG_FROM", 0):
+        drift = fed(rows)
     assert drift.back(count)
     assert state(drift) == state(fed(rows[:count]))
+
+
+def test_of_a_short_run_nothing_is_remembered_because_it_is_walked_anew():
+    drift = fed([(HOUR, "a")] * 10)
+    assert not drift.back(9)
+    assert drift.back(10)
 
 
 def test_further_back_than_is_remembered_is_said():
