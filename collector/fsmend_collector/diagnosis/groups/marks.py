@@ -91,7 +91,9 @@ class Sightings:
         """Bring the marks in line with the errors; return those that went and those that came."""
         if len(self.hours) == 1 and not self.marks:
             hour = self.hours[0]
-            self.marks[hour] = mark = Mark(self.first[hour][0], key, self.first[hour][1], signature=self.signature(hour))
+            self.marks[hour] = mark = Mark(
+                self.first[hour][0], key, self.first[hour][1], signature=self.signature(hour)
+            )
             return [], [mark]
         wanted = {}
         previous = None
