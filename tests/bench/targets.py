@@ -38,6 +38,7 @@ TARGETS = {
         Target(
             "restart_decoding_seconds", "the first start on a store of an older version: 20,000 inventories, CPU", 10
         ),
+        Target("restart_told_again", "incidents that the restart tells otherwise than they are stored", 0),
         Target("ingest_sqlite_ratio", "the same against a bare SQLite insert of the same rows", 0.7, at_least=True),
     )
 }

@@ -6,7 +6,8 @@ when the findings came is in there, so that it reaches the same verdicts again w
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
@@ -17,6 +18,7 @@ from fsmend_collector.store.schema import faulty_hosts, meta, sightings
 
 LEARNT_RATES = "learnt_rates"
 _ROWS_A_READ = 5_000
+_device_row = attrgetter(*(one.name for one in fields(DeviceView)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Sighting:
 
 def view_text(view: HostView) -> str:
     """Return a view as a row keeps it."""
-    devices = [list(asdict(one).values()) for one in view.devices]
+    devices = [_device_row(one) for one in view.devices]
     return json.dumps([view.host_name, view.kernel, view.labels, devices, view.filesystems], separators=(",", ":"))
 
 

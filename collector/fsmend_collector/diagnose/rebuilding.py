@@ -42,13 +42,23 @@ def rebuild(connection: Connection, following: Following, now_ns: int) -> None:
     following.take_changes(connection, now_ns)
     failing = _rebuild_scan(connection, following)
     changes = engine.resume(now_ns)
-    changes += acquaint(connection, following, now_ns)
+    changes += _acquaint_again(connection, following, now_ns)
     changes += _recount(connection, following, now_ns)
     changes += _take_presence(connection, following, incidents, now_ns)
     following.pending.add(changes)
     following.pending.put_together(following.isolation, now_ns)
     took = time.monotonic() - began
     log.info("diagnosis goes on: %d hosts, %d incidents, %d sightings, %.1f s", hosts, len(incidents), failing, took)
+
+
+def _acquaint_again(connection: Connection, following: Following, now_ns: int) -> list[IncidentChange]:
+    """Acquaint the engine, and write only what is news: most inventories are as they were."""
+    changes = acquaint(connection, following, now_ns)
+    journal = following.pending.journal
+    for view in stored_views(connection) if journal.views else ():
+        if journal.views.get(view.agent_id) == view:
+            del journal.views[view.agent_id]
+    return changes
 
 
 def acquaint(connection: Connection, following: Following, now_ns: int) -> list[IncidentChange]:
