@@ -2,6 +2,9 @@
 
 The mount point is opened for the moment of resolving only: an open descriptor, O_PATH or not, keeps the filesystem busy
 and would make every umount fail with EBUSY (seen on 6.18).
+
+To find the path of a directory the kernel may read that directory, and report its error again (XFS and fanotify on
+Linux 7): what cannot be found is not asked for again soon, or each report would lead to the next.
 """
 
 import asyncio
@@ -28,6 +31,11 @@ MAX_WAITING = 256
 KEEP_PATHS = 1024
 """Handles whose answer is given again: errors repeat on the same inodes. A renamed file keeps its old path here."""
 
+FAILED_SECONDS = 300.0
+"""How long a handle that has no path is not asked for again."""
+
+_Key = tuple[str, bytes]
+
 
 class Wanted(NamedTuple):
     """An event that lacks its path, and what to find it by."""
@@ -36,6 +44,11 @@ class Wanted(NamedTuple):
     filesystem: "MountedFilesystem"
     handle_type: int
     handle: bytes
+
+    @property
+    def key(self) -> _Key:
+        """Name the inode: events of the same one have the same path."""
+        return self.filesystem.fsid, self.handle
 
 
 class PathResolver:
@@ -48,17 +61,16 @@ class PathResolver:
     def __init__(self, emit: Callable[[pb.Event], None]) -> None:
         self._emit = emit
         self._waiting: deque[Wanted] = deque()
-        self._known: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()
+        self._known: OrderedDict[_Key, bytes] = OrderedDict()
+        self._failed: OrderedDict[_Key, float] = OrderedDict()
         self._thread = ThreadPoolExecutor(1, "paths")
         self._running: asyncio.Future[list[bytes]] | None = None
         self._task: asyncio.Task[None] | None = None
 
     def add(self, wanted: Wanted) -> None:
         """Send `wanted.event` on, as soon as its path is known or cannot be."""
-        known = self._known.get((wanted.filesystem.fsid, wanted.handle))
-        if known is not None or len(self._waiting) >= MAX_WAITING or self._is_stuck():
-            wanted.event.inode.path = known or b""
-            self._emit(wanted.event)
+        if not self._is_to_be_asked(wanted) or len(self._waiting) >= MAX_WAITING or self._is_stuck():
+            self._finish(wanted)
             return
         self._waiting.append(wanted)
         if self._task is None:
@@ -67,6 +79,7 @@ class PathResolver:
     def forget(self) -> None:
         """Forget the paths: a filesystem was unmounted, and its fsid may come back with other inodes."""
         self._known.clear()
+        self._failed.clear()
 
     def close(self) -> None:
         """Send what still waits, without paths."""
@@ -86,10 +99,12 @@ class PathResolver:
             while self._waiting:
                 # They stay in the queue meanwhile, so that `close` can still send them.
                 batch = [self._waiting[number] for number in range(min(BATCH, len(self._waiting)))]
-                paths = await self._resolve(batch)
-                for wanted, path in zip(batch, paths, strict=True):
+                asked = list({one.key: one for one in batch if self._is_to_be_asked(one)}.values())
+                for wanted, path in zip(asked, await self._resolve(asked), strict=True):
+                    self._note(wanted, path)
+                for wanted in batch:
                     self._waiting.popleft()
-                    self._finish(wanted, path)
+                    self._finish(wanted)
                 if self._running is not None and not self._running.done():
                     while self._waiting:
                         self._emit(self._waiting.popleft().event)
@@ -97,17 +112,31 @@ class PathResolver:
             self._task = None
 
     async def _resolve(self, batch: list[Wanted]) -> list[bytes]:
+        if not batch:
+            return []
         self._running = asyncio.get_running_loop().run_in_executor(self._thread, resolve_all, batch)
         with suppress(TimeoutError, OSError):
             return await asyncio.wait_for(asyncio.shield(self._running), PATIENCE_SECONDS)
         return [b""] * len(batch)
 
-    def _finish(self, wanted: Wanted, path: bytes) -> None:
+    def _is_to_be_asked(self, wanted: Wanted) -> bool:
+        """Say whether the kernel is to be asked for a path: it is not known, nor known to have failed just now."""
+        now = asyncio.get_running_loop().time()
+        return wanted.key not in self._known and self._failed.get(wanted.key, 0.0) <= now
+
+    def _note(self, wanted: Wanted, path: bytes) -> None:
+        """Remember an answer, and that there was none."""
+        self._failed.pop(wanted.key, None)
         if path:
-            wanted.event.inode.path = path
-            self._known[wanted.filesystem.fsid, wanted.handle] = path
-            if len(self._known) > KEEP_PATHS:
-                self._known.popitem(last=False)
+            self._known[wanted.key] = path
+        else:
+            self._failed[wanted.key] = asyncio.get_running_loop().time() + FAILED_SECONDS
+        for kept in (self._known, self._failed):
+            if len(kept) > KEEP_PATHS:
+                kept.popitem(last=False)
+
+    def _finish(self, wanted: Wanted) -> None:
+        wanted.event.inode.path = self._known.get(wanted.key, b"")
         self._emit(wanted.event)
 
 

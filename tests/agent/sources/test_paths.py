@@ -81,6 +81,39 @@ async def test_a_disk_that_hangs_holds_nothing_for_long(monkeypatch, wanted):
     resolver.close()
 
 
+async def test_a_report_that_the_search_itself_causes_leads_to_no_other_search(monkeypatch, wanted):
+    loop, sent, searches = asyncio.get_running_loop(), [], []
+
+    def reads_the_broken_directory(batch):
+        searches.extend(batch)
+        loop.call_soon_threadsafe(resolver.add, wanted(1))
+        return [b""] * len(batch)
+
+    monkeypatch.setattr(_paths, "resolve_all", reads_the_broken_directory)
+    resolver = PathResolver(sent.append)
+    resolver.add(wanted(1))
+    await settle(sent, 2)
+    resolver.add(wanted(1))
+    await asyncio.sleep(0.1)
+    assert (len(sent), len(searches)) == (3, 1)
+    resolver.close()
+
+
+async def test_what_had_no_path_is_asked_for_again_later(monkeypatch, wanted):
+    answers = iter([[b""], [b"found"]])
+    monkeypatch.setattr(_paths, "resolve_all", lambda _batch: next(answers))
+    monkeypatch.setattr(_paths, "FAILED_SECONDS", 0.05)
+    sent = []
+    resolver = PathResolver(sent.append)
+    resolver.add(wanted(1))
+    await settle(sent, 1)
+    await asyncio.sleep(0.1)
+    resolver.add(wanted(1))
+    await settle(sent, 2)
+    assert [event.inode.path for event in sent] == [b"", b"found"]
+    resolver.close()
+
+
 async def test_a_storm_goes_on_without_paths_and_loses_nothing(monkeypatch, wanted):
     monkeypatch.setattr(_paths, "resolve_all", lambda batch: [b"path"] * len(batch))
     sent = []
