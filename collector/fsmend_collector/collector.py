@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 import sys
@@ -18,6 +17,7 @@ from fsmend_collector.dispatch import Dispatch
 from fsmend_collector.errors import CollectorError, StoreUnusable
 from fsmend_collector.feed import Feed
 from fsmend_collector.fleet import Presence, write_seen
+from fsmend_collector.garbage import spare_what_stays
 from fsmend_collector.ingest import Ingest
 from fsmend_collector.notify import notify, watchdog_seconds
 from fsmend_collector.pki.authority import Authority
@@ -87,8 +87,7 @@ class Collector:
         self.servers = self._make_servers(ServerCertificate(self.authority))
         await self.servers.start()
         self._background = asyncio.create_task(self._work())
-        # What was made until now lives as long as the process: the garbage collector need not look at it again.
-        gc.freeze()
+        spare_what_stays()
 
     def _lock(self, stack: contextlib.AsyncExitStack) -> None:
         """Refuse a second collector on one state directory: ids are counted in the memory of one writer."""

@@ -20,12 +20,13 @@ def measure() -> dict[str, float]:
     for hosts in SIZES:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             found[hosts] = pool.apply(run, (hosts,))
-    cost = {hosts: one.seconds / one.events for hosts, one in found.items()}
+    cost = {hosts: (one.seconds + one.telling_seconds) / one.events for hosts, one in found.items()}
     small, middle, large = (found[hosts] for hosts in SIZES)
     return {
         "events_per_second_2k_hosts": small.events_per_second,
         "events_per_second_20k_hosts": middle.events_per_second,
         "events_per_second_200k_hosts": large.events_per_second,
+        "events_per_second_200k_hosts_untold": large.events / large.seconds,
         "scan_events_per_second_2k_hosts": small.scan_events_per_second,
         "scan_events_per_second_20k_hosts": middle.scan_events_per_second,
         "scan_events_per_second_200k_hosts": large.scan_events_per_second,

@@ -153,11 +153,12 @@ class Ledger:
         """Return the active fault of a device below a filesystem, the smallest id of several."""
         if fault.key.family != _INTEGRITY:
             return None
-        found = [one for one in self.of_agent(fault.key.agent_id) if self._stands_on(fault, one)]
+        keys = [key for key in self._by_agent.get(fault.key.agent_id, ()) if key.family == _DEVICE]
+        found = [one for one in (self._faults[key] for key in keys) if self._stands_on(fault, one)]
         return min(found, key=lambda one: one.id, default=None)
 
     def _stands_on(self, fault: Fault, device: Fault) -> bool:
-        if device.key.family != _DEVICE or not device.active:
+        if not device.active:
             return False
         if not any(name.startswith(_DEVICE_PREFIX) for name in device.latest):
             return False
@@ -165,8 +166,12 @@ class Ledger:
         return fault.key.value in device.tally.filesystems or device.key.value in below
 
     def consequences(self, fault: Fault) -> list[Fault]:
-        """Return the faults that this one explains."""
-        return [one for one in self.of_agent(fault.key.agent_id) if one.opened_ns and one.merged_into == fault.id]
+        """Return the faults that this one explains: of filesystems, by the device below."""
+        if fault.key.family != _DEVICE:
+            return []
+        keys = [key for key in self._by_agent.get(fault.key.agent_id, ()) if key.family == _INTEGRITY]
+        found = [self._faults[key] for key in keys]
+        return [one for one in found if one.opened_ns and one.merged_into == fault.id]
 
     def view(self, fault: Fault) -> IncidentView:
         """Return the incident that a fault is now."""

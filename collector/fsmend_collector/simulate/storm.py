@@ -1,9 +1,10 @@
 """A storm on a fleet of any size: how fast is it diagnosed, in how much memory?"""
 
+import gc
 import random
 import resource
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from fsmend_collector.diagnosis.config import DiagnosisConfig
@@ -11,6 +12,8 @@ from fsmend_collector.diagnosis.evidence import Evidence
 from fsmend_collector.diagnosis.fleet import FleetDiagnosis
 from fsmend_collector.diagnosis.groups import DeviceView, GroupScan, HostView, Population
 from fsmend_collector.diagnosis.groups.views import Group
+from fsmend_collector.diagnosis.incident import IncidentChange
+from fsmend_collector.garbage import spare_what_stays
 from fsmend_collector.simulate.world import MINUTE, SECOND, START
 from fsmend_proto.v1 import event_pb2
 
@@ -27,6 +30,7 @@ class StormRun:
 
     Attributes:
         seconds: processor time of both stages for all events, without making them.
+        telling_seconds: of putting the incidents together that changed, each at most once a tick, as for the store.
         scan_seconds: of the group scan alone, with the same events.
         rss_mib: largest resident set of the process.
         causes: the shared causes that are told at the end, with how many units each explains.
@@ -36,6 +40,7 @@ class StormRun:
     hosts: int
     events: int
     seconds: float
+    telling_seconds: float
     scan_seconds: float
     rss_mib: float
     causes: dict[Group, int]
@@ -43,8 +48,8 @@ class StormRun:
 
     @property
     def events_per_second(self) -> float:
-        """Return the throughput of one core."""
-        return self.events / self.seconds
+        """Return the throughput of one core, with the telling."""
+        return self.events / (self.seconds + self.telling_seconds)
 
     @property
     def scan_events_per_second(self) -> float:
@@ -89,43 +94,78 @@ def storm(hosts: int, faulty: int, events: int, seed: int = 1) -> StormRun:
     First the group scan alone takes them, then both stages: memory is that of the latter, which hold a scan too.
     """
     population = large_population(hosts)
+    spare_what_stays()
     scan = GroupScan(population)
-    scan_seconds, units = _fed(scan, scan, scan.observe, _events(hosts, faulty, events, seed))
+    alone = _Feeding(scan, scan)
+    alone.feed(_events(hosts, faulty, events, seed))
     causes = {one.group: len(one.marks) for one in scan.verdicts.values()}
+    units, scan_seconds = len(alone.units), alone.seconds
+    del scan, alone
+    gc.collect()
     both = FleetDiagnosis(DiagnosisConfig(), population)
-    scan = both.scan  # the other one is given back
-    stream = _events(hosts, faulty, events, seed)
-    seconds, _ = _fed(scan, both, lambda one: both.observe(one, one.received_ns), stream)
+    feeding = _Feeding(both, both.scan)
+    feeding.feed(_events(hosts, faulty, events, seed))
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MIB
-    return StormRun(hosts, events, seconds, scan_seconds, rss, causes, units)
+    return StormRun(hosts, events, feeding.seconds, feeding.telling_seconds, scan_seconds, rss, causes, units)
 
 
-def _fed(
-    scan: GroupScan,
-    diagnosis: GroupScan | FleetDiagnosis,
-    observe: Callable[[Evidence], object],
-    chunks: Iterable[list[Evidence]],
-) -> tuple[float, int]:
-    """Give events, and the views that they ask for; return the processor seconds, and how many units failed."""
-    seconds, next_ns, now_ns = 0.0, START + SECOND, START
-    units: set[tuple[str, str]] = set()
-    for chunk in chunks:
-        units.update((one.agent_id, one.device_id) for one in chunk)
-        views = {one.agent_id: large_view(int(one.agent_id[6:])) for one in chunk if scan.wants_view(one.agent_id)}
+class _Feeding:
+    """Give events to the scan alone or to both stages, and the views that they ask for.
+
+    Attributes:
+        seconds: processor time so far.
+        telling_seconds: of putting together what was told.
+        units: that failed.
+    """
+
+    def __init__(self, diagnosis: GroupScan | FleetDiagnosis, scan: GroupScan) -> None:
+        self.seconds = self.telling_seconds = 0.0
+        self.units: set[tuple[str, str]] = set()
+        self._diagnosis = diagnosis
+        self._scan = scan
+        self._told: dict[str, IncidentChange] = {}
+
+    def feed(self, chunks: Iterable[list[Evidence]]) -> None:
+        """Give all events, with a tick a second, and what follows from them."""
+        next_ns, now_ns = START + SECOND, START
+        for chunk in chunks:
+            self.units.update((one.agent_id, one.device_id) for one in chunk)
+            new = {one.agent_id for one in chunk if self._scan.wants_view(one.agent_id)}
+            views = {agent_id: large_view(int(agent_id[6:])) for agent_id in new}
+            began, told_before = time.process_time(), self.telling_seconds
+            for one in chunk:
+                now_ns = one.received_ns
+                if now_ns >= next_ns:
+                    self._tick(now_ns)
+                    next_ns = now_ns + SECOND
+                if self._scan.wants_view(one.agent_id):
+                    self._diagnosis.learn_view(views[one.agent_id])
+                self._observe(one)
+            self.seconds += time.process_time() - began - (self.telling_seconds - told_before)
+        began, told_before = time.process_time(), self.telling_seconds
+        self._scan.settle(now_ns + SECOND)
+        self._tick(now_ns + 2 * SECOND)
+        self.seconds += time.process_time() - began - (self.telling_seconds - told_before)
+
+    def _observe(self, one: Evidence) -> None:
+        if isinstance(self._diagnosis, GroupScan):
+            self._diagnosis.observe(one)
+            return
+        self._note(self._diagnosis.observe(one, one.received_ns))
+
+    def _note(self, changes: Iterable[IncidentChange]) -> None:
+        self._told.update((change.view.id, change) for change in changes)
+
+    def _tick(self, now_ns: int) -> None:
+        if isinstance(self._diagnosis, GroupScan):
+            self._diagnosis.tick(now_ns)
+            return
+        self._note(self._diagnosis.tick(now_ns))
         began = time.process_time()
-        for one in chunk:
-            now_ns = one.received_ns
-            if now_ns >= next_ns:
-                diagnosis.tick(now_ns)
-                next_ns = now_ns + SECOND
-            if scan.wants_view(one.agent_id):
-                diagnosis.learn_view(views[one.agent_id])
-            observe(one)
-        seconds += time.process_time() - began
-    began = time.process_time()
-    scan.settle(now_ns + SECOND)
-    diagnosis.tick(now_ns + 2 * SECOND)
-    return seconds + time.process_time() - began, len(units)
+        for change in self._told.values():
+            change.incident.ByteSize()
+        self._told.clear()
+        self.telling_seconds += time.process_time() - began
 
 
 def _events(hosts: int, faulty: int, events: int, seed: int) -> Iterator[list[Evidence]]:
