@@ -40,6 +40,7 @@ class Kernel:
     unloadable: set = field(default_factory=set)
     unlisted_groups: set = field(default_factory=set)
     calls: list = field(default_factory=list)
+    kept: list = field(default_factory=list)
 
     def scrub_one(self, _fd, scrub_type, *, repair=False, inode=0, generation=0, group=0):
         item = Item(scrub_type, group=group, inode=inode)
@@ -119,6 +120,7 @@ class Kernel:
         monkeypatch.setattr("fsmend_agent.xfs.targeted.inode_health", self.inode_health)
         monkeypatch.setattr("fsmend_agent.xfs.targeted.be_polite", lambda: None)
         monkeypatch.setattr("fsmend_agent.xfs.work.be_polite", lambda: None)
+        monkeypatch.setattr("fsmend_agent.kernel.syscall.syncfs", self.kept.append)
         monkeypatch.setattr(reading, "is_read_only", lambda _fd: False)
         monkeypatch.setattr(preconditions, "is_read_only", lambda _fd: False)
         monkeypatch.setattr(preconditions, "mounts_of", lambda _filesystem: [])

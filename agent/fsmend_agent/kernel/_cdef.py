@@ -294,6 +294,7 @@ struct file_handle {
     unsigned char f_handle[];
 };
 int ioctl(int fd, unsigned long request, void *argument);
+int syncfs(int fd);
 int statfs(const char *path, struct statfs *buffer);
 int fanotify_init(unsigned int flags, unsigned int event_f_flags);
 int fanotify_mark(int group_fd, unsigned int flags, uint64_t mask, int directory_fd, const char *path);

@@ -76,6 +76,17 @@ def ioctl(fd: int, request: int, argument: bytearray | memoryview | None, path: 
     return _checked(_libc.ioctl(fd, request, pointer), path)
 
 
+def syncfs(fd: int) -> None:
+    """Write to disk what a filesystem holds in memory, its log too.
+
+    See the manual page syncfs in section 2.
+
+    Raises:
+        OSError: EIO of a disk that fails, or of a filesystem that shut down.
+    """
+    _checked(_libc.syncfs(fd), None)
+
+
 def fanotify_init(flags: int, event_flags: int) -> int:
     """Return the descriptor of a new fanotify group.
 

@@ -18,7 +18,7 @@ from fsmend_agent.kernel import xfs
 from fsmend_agent.kernel.xfs_health import MetaPath, ScrubType
 from fsmend_agent.xfs.items import AG_TYPES, RTGROUP_TYPES, SUMMARIES, Item
 from fsmend_agent.xfs.outcome import Outcome
-from fsmend_agent.xfs.targeted import Rest, Targeted
+from fsmend_agent.xfs.targeted import Rest, Targeted, keep
 from fsmend_proto.v1 import command_pb2 as pb
 
 FOUND_LIMIT = 1024
@@ -137,6 +137,7 @@ class Sweep:
         if not self._repair or not bad or (self.found and bad[0].item.scrub_type in SUMMARIES):
             return outcomes
         tried = dict(zip((one.item for one in bad), self._ask([one.item for one in bad], repair=True), strict=True))
+        keep(self._fd)
         return [_later(one, tried.get(one.item)) for one in outcomes]
 
     def _is_cut_short(self, one: Outcome) -> bool:

@@ -12,7 +12,7 @@ from fsmend_agent.xfs.outcome import ENDS_IT, Outcome, why_offline
 from fsmend_agent.xfs.preconditions import check_target, root_mount
 from fsmend_agent.xfs.reading import read_parts
 from fsmend_agent.xfs.sweep import FOUND_LIMIT, Sweep, words_of
-from fsmend_agent.xfs.targeted import Targeted, be_polite
+from fsmend_agent.xfs.targeted import Targeted, be_polite, keep
 from fsmend_proto.v1 import command_pb2 as pb
 
 if TYPE_CHECKING:
@@ -178,6 +178,8 @@ class XfsWork:
         result = pb.CommandResult(xfs_scrubs=[one.message() for one in outcomes])
         if self._whole is not None:
             self._add_whole(result, self._whole)
+        if any(one.repaired for one in result.xfs_scrubs):
+            keep(self._order.fd)
         sick = list(self.read().sick)
         offline = why_offline(outcomes, xfs.geometry(self._order.fd).flags) if self._repair else ""
         result.verdict = self._verdict(result, outcomes, sick, offline)

@@ -50,6 +50,22 @@ def test_what_is_corrupt_is_mended_and_nothing_else_is_asked_to_be(kernel):
     assert result.summary.startswith("healed: 2 of ")
 
 
+def test_what_was_mended_is_on_the_disk_before_a_later_place_is_told(kernel):
+    kernel.corrupt, reports = {DIR131}, []
+    action = RepairXfs(order(reports, repair_xfs=pb.RepairXfs(resume=BEGINNING)))
+    action.check()
+    kept = []
+    kernel.kept = kept
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fsmend_agent.kernel.syscall.syncfs", lambda _fd: kept.append(len(kernel.calls)))
+        patch.setattr("fsmend_agent.xfs.sweep.REPORT_SECONDS", 0.0)
+        action.run()
+    mended = next(number for number, (item, repair, _) in enumerate(kernel.calls) if repair and item == DIR131)
+    following = next(item for item, _, _ in kernel.calls[mended + 2 :] if item != DIR131)
+    assert following.inode == 200
+    assert kept[0] <= mended + 3
+
+
 def test_a_healthy_filesystem_is_clean(kernel):
     result = mend()
     assert (result.verdict, list(result.xfs_scrubs)) == (pb.VERDICT_CLEAN, [])
