@@ -6,8 +6,9 @@ ticks as often as time alone may decide something.
 
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
@@ -25,6 +26,8 @@ from fsmend_collector.store.schema import agents, events, incidents
 from fsmend_proto.v1 import incident_pb2, why_pb2
 
 MOST_BYTES = 1 << 30
+MOST_SECONDS = 1_800.0
+_LATER = "choose a later --since"
 _TELL_SECONDS = 0.5
 _RATES_DAYS = 34
 _APART_NS = 30 * SECOND_NS
@@ -56,6 +59,8 @@ class Again:
     until_ns: int
     tell: Tell
     most_bytes: int = MOST_BYTES
+    most_seconds: float = MOST_SECONDS
+    _told: dict[str, IncidentChange] = field(default_factory=dict)
     _now: dict[str, why_pb2.IncidentBrief] = field(default_factory=dict)
     _waiting: list[Moment] = field(default_factory=list)
     _records: int = 0
@@ -68,12 +73,12 @@ class Again:
         """Replay, compare, and tell all of it.
 
         Raises:
-            ReplayFailed: it needs more memory than it may have.
+            ReplayFailed: it needs more memory or time than it may have.
         """
         self._say("reading the fleet", self.since_ns)
         with self._reading() as connection:
             newest = queries.meta_number(connection, DIAGNOSED_THROUGH)
-            self._take(rewind(connection, self.following, self.since_ns, time.time_ns()))
+            self._take(rewind(connection, self.following, self.since_ns, time.time_ns(), self._mind))
             self._waiting = moments(connection, self.since_ns, self.until_ns)[::-1]
             missing = self._not_stored(connection)
         self._records_of = max(newest - self.following.cursor, 0)
@@ -83,6 +88,7 @@ class Again:
             self._advance(connection, self.until_ns)
             self._settle(connection, self.until_ns)
             self._say("comparing", self.until_ns)
+            self._note()
             self._compare(connection, missing)
 
     def _reading(self) -> Any:
@@ -91,7 +97,7 @@ class Again:
     def _replay(self, newest: int) -> None:
         """Give the engine record after record, up to an id or the end of the time."""
         while self.following.cursor < newest:
-            self._mind_memory()
+            self._note()
             with self._reading() as connection:
                 learnt, through = learnt_after(connection, self.following.cursor)
                 learnt = [one for one in learnt if one.id <= newest]
@@ -131,12 +137,20 @@ class Again:
 
     def _tick(self, connection: Connection, at_ns: int) -> None:
         self._ticked_ns = at_ns
+        self._mind()
         for changes in self.following.tick(connection, at_ns):
             self._take(changes)
         self._say("replaying", at_ns)
 
-    def _take(self, changes: list[IncidentChange]) -> None:
-        for change in changes:
+    def _take(self, changes: Iterable[IncidentChange]) -> None:
+        """Take what is told; to put an incident together costs more than all else, and most are told anew at once."""
+        self._told.update((change.view.id, change) for change in changes)
+
+    def _note(self) -> None:
+        """Put together what was told."""
+        told, self._told = self._told, {}
+        for change in told.values():
+            self._mind()
             incident = change.incident
             if taken_back(incident):
                 self._now.pop(incident.id, None)
@@ -148,6 +162,7 @@ class Again:
         chosen = select(incidents.c.incident).where(*within)
         then: dict[str, why_pb2.IncidentBrief] = {}
         for row in connection.execute(chosen).yield_per(_ROWS_A_READ).scalars():
+            self._mind()
             incident = incident_pb2.Incident.FromString(row)
             if not taken_back(incident):
                 then[incident.id] = brief(incident)
@@ -170,6 +185,7 @@ class Again:
     ) -> None:
         """Take in stored incidents whose onset lies outside now: they are there, with another onset."""
         for name in sorted(now.keys() - then.keys()):
+            self._mind()
             row = connection.execute(select(incidents.c.incident).where(incidents.c.id == name)).scalar()
             if row is not None and not taken_back(incident := incident_pb2.Incident.FromString(row)):
                 then[name] = brief(incident)
@@ -203,10 +219,16 @@ class Again:
             found.append("incidents are compared as they are stored now: what came after --until is in them")
         return found
 
-    def _mind_memory(self) -> None:
+    def _mind(self) -> None:
+        """Stop where more is needed than this may have, whatever is done just now."""
         if peak_bytes() > self.most_bytes:
             mib = self.most_bytes >> 20
-            raise ReplayFailed(f"diagnosing this time again needs more than {mib} MiB\nchoose a later --since")
+            raise ReplayFailed(f"diagnosing this time again needs more than {mib} MiB\n{_LATER}")
+        if time.monotonic() - self._began > self.most_seconds:
+            reached = datetime.fromtimestamp(max(self._ticked_ns, self.since_ns) // SECOND_NS, UTC)
+            came = f"it came to {reached:%Y-%m-%dT%H:%M:%SZ}, {self._records} of {self._records_of} records"
+            text = f"diagnosing this time again takes longer than {self.most_seconds:.0f} s: {came}"
+            raise ReplayFailed(f"{text}\n{_LATER}")
 
     def _say(self, phase: str, at_ns: int) -> None:
         if time.monotonic() - self._told_seconds < _TELL_SECONDS and phase == "replaying":

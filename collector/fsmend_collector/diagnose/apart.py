@@ -9,13 +9,14 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import struct
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from fsmend_collector.diagnose.again import Again, ReplayFailed
+from fsmend_collector.diagnose.again import MOST_BYTES, MOST_SECONDS, Again, ReplayFailed
 from fsmend_collector.diagnose.following import Following
 from fsmend_collector.diagnose.tables import read_tables
 from fsmend_collector.errors import CollectorError
@@ -26,6 +27,9 @@ _LENGTH = struct.Struct(">I")
 _LARGEST_FRAME = 16 << 20
 _NICE = 10
 _STDERR_KEPT = 2_000
+# The child minds its own bounds; these are for what it does in one piece.
+_GRACE_SECONDS = 60.0
+_LARGEST_BYTES = 2 * MOST_BYTES
 
 
 async def diagnose_again(
@@ -49,12 +53,13 @@ async def diagnose_again(
     assert child.stdout is not None  # noqa: S101
     assert child.stderr is not None  # noqa: S101
     said = asyncio.create_task(child.stderr.read())
+    over_at = asyncio.get_running_loop().time() + MOST_SECONDS + _GRACE_SECONDS
     ended_well = False
     try:
         wanted = {"store_url": store_url, "tables": tables, "since_ns": since_ns, "until_ns": until_ns}
         child.stdin.write(json.dumps(wanted).encode())
         child.stdin.close()
-        async for frame in _frames(child.stdout):
+        async for frame in _frames(child.stdout, over_at):
             ended_well = not frame
             if frame:
                 yield why_pb2.DiagnoseAgainReply.FromString(frame)
@@ -69,11 +74,22 @@ async def diagnose_again(
         await asyncio.gather(said, return_exceptions=True)
 
 
-async def _frames(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+async def _frames(stream: asyncio.StreamReader, over_at: float) -> AsyncIterator[bytes]:
+    """Yield what the child sends.
+
+    Raises:
+        ReplayFailed: the time is over, of the event loop's clock.
+    """
     with contextlib.suppress(asyncio.IncompleteReadError):
         while True:
-            (length,) = _LENGTH.unpack(await stream.readexactly(_LENGTH.size))
-            yield await stream.readexactly(min(length, _LARGEST_FRAME))
+            try:
+                async with asyncio.timeout_at(over_at):
+                    (length,) = _LENGTH.unpack(await stream.readexactly(_LENGTH.size))
+                    frame = await stream.readexactly(min(length, _LARGEST_FRAME))
+            except TimeoutError:
+                text = f"diagnosing this time again takes longer than {MOST_SECONDS:.0f} s"
+                raise ReplayFailed(f"{text}\nchoose a later --since") from None
+            yield frame
 
 
 def _tell(reply: why_pb2.DiagnoseAgainReply) -> None:
@@ -88,6 +104,8 @@ def _give_way() -> None:
         os.nice(_NICE)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_DATA, (_LARGEST_BYTES, _LARGEST_BYTES))
 
 
 def main() -> int:
@@ -101,6 +119,10 @@ def main() -> int:
         Again(engine, following, wanted["since_ns"], wanted["until_ns"], _tell).run()
     except CollectorError as error:
         sys.stderr.write(f"{error}\n")
+        return 1
+    except MemoryError:
+        mib = _LARGEST_BYTES >> 20
+        sys.stderr.write(f"diagnosing this time again needs more than {mib} MiB\nchoose a later --since\n")
         return 1
     finally:
         engine.dispose()

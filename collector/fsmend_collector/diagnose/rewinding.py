@@ -1,7 +1,7 @@
 """Rewinding: the engine as it was at a time, for diagnosing the history after it again. Only reads the store."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, func, select
 
@@ -19,14 +19,29 @@ from fsmend_collector.store import queries
 from fsmend_collector.store.schema import command_updates, events, gaps, incident_evidence, incidents
 from fsmend_proto.v1 import event_pb2, incident_pb2, record_pb2
 
+T = TypeVar("T")
+
 SECOND_NS = 1_000_000_000
 DAY_NS = 86_400 * SECOND_NS
 _ROWS_A_READ = 1_000
 _STATE = incident_pb2.IncidentState
 
 
-def rewind(connection: Connection, following: Following, since_ns: int, now_ns: int) -> list[IncidentChange]:
+Mind = Callable[[], None]
+"""Called often; raises when this may go on no longer."""
+
+
+def rewind(
+    connection: Connection, following: Following, since_ns: int, now_ns: int, mind: Mind = lambda: None
+) -> list[IncidentChange]:
     """Bring an engine to where the collector's was at a time, as far as the store can tell.
+
+    Args:
+        connection: of the store.
+        following: fresh.
+        since_ns: that time.
+        now_ns: collector's wall clock.
+        mind: see Mind.
 
     Returns:
         what the group scan concludes at once from the findings before that time.
@@ -35,18 +50,26 @@ def rewind(connection: Connection, following: Following, since_ns: int, now_ns: 
     engine.scan.journal = None
     following.census.load(connection, queries.last_record_id(connection))
     following.cursor = _cursor_before(connection, since_ns)
-    engine.restore(incidents_as_of(connection, since_ns), since_ns)
+    engine.restore(_minded(incidents_as_of(connection, since_ns), mind), since_ns)
     following.take_changes(connection, since_ns)
     rates_from_text(stored_rates(connection), engine.scan.rates)
-    for view in stored_views(connection):
+    for view in _minded(stored_views(connection), mind):
         engine.learn_view(view)
-    for one in stored_sightings(connection):
+    for one in _minded(stored_sightings(connection), mind):
         if one.time_ns < since_ns:
             engine.scan.sight(one.key, one.time_ns, one.evidence, one.signature)
-    _sight_older(connection, following, since_ns, now_ns)
+    _sight_older(connection, following, since_ns, now_ns, mind)
+    mind()
     changes = engine.resume(since_ns)
     changes += acquaint(connection, following, since_ns)
-    return changes + _recount(connection, following, since_ns) + _watch(following, since_ns)
+    mind()
+    return changes + _recount(connection, following, since_ns, mind) + _watch(following, since_ns)
+
+
+def _minded(rows: Iterable[T], mind: Mind) -> Iterator[T]:
+    for row in rows:
+        mind()
+        yield row
 
 
 def _cursor_before(connection: Connection, since_ns: int) -> int:
@@ -77,14 +100,14 @@ def incidents_as_of(connection: Connection, since_ns: int) -> Iterator[incident_
         yield incident
 
 
-def _sight_older(connection: Connection, following: Following, since_ns: int, now_ns: int) -> None:
+def _sight_older(connection: Connection, following: Following, since_ns: int, now_ns: int, mind: Mind) -> None:
     """Give the scan the findings before the time that the store no longer keeps as sightings, from the events."""
     horizon_ns = following.engine.scan.settings.horizon_ns
     kept_from_ns = now_ns - horizon_ns + 2 * DAY_NS
     first = queries.first_event_id_since(connection, max(since_ns - horizon_ns, 0))
     last = queries.first_event_id_since(connection, min(since_ns, kept_from_ns))
     chosen = select(events).where(events.c.kind.in_(list(ASPECT_OF_KIND)))
-    for evidence in _evidence(connection, chosen, first, last):
+    for evidence in _minded(_evidence(connection, chosen, first, last), mind):
         if class_of(evidence):
             if following.engine.scan.wants_view(evidence.agent_id):
                 inventory = inventory_of(connection, evidence.agent_id)
@@ -93,7 +116,7 @@ def _sight_older(connection: Connection, following: Following, since_ns: int, no
             following.engine.scan.observe(evidence)
 
 
-def _recount(connection: Connection, following: Following, since_ns: int) -> list[IncidentChange]:
+def _recount(connection: Connection, following: Following, since_ns: int, mind: Mind) -> list[IncidentChange]:
     """Count again what the soft-error rates remembered then: errors that were no incident's evidence at that time."""
     config = following.config
     kinds = [kind for kind, name in CLASS_OF_KIND.items() if name in config.rules]
@@ -104,7 +127,7 @@ def _recount(connection: Connection, following: Following, since_ns: int) -> lis
     counted = counted.where(incident_evidence.c.event_id == events.c.id, *own)
     errors = (events.c.kind.in_(kinds), events.c.severity > event_pb2.SEVERITY_INFO, ~counted.exists())
     changes: list[IncidentChange] = []
-    for rows in _pages(connection, select(events).where(*errors), first, following.cursor + 1):
+    for rows in _minded(_pages(connection, select(events).where(*errors), first, following.cursor + 1), mind):
         changes += following.observe(connection, [Learnt(row.id, "event", row) for row in rows])
     return changes
 

@@ -35,7 +35,8 @@ def diagnose(since: int, until: int | None, config: Path | None, output: str) ->
     """Diagnose stored history again, in shadow, and compare the incidents.
 
     The collector does it in a process of its own; nothing is written and nothing is ordered. With --config you see what
-    other settings would have said. Ctrl-C ends it.
+    other settings would have said. Ctrl-C ends it. What takes more than half an hour or 1 GiB of memory ends with an
+    error that says how far it came.
 
     Exit status: 0 when every incident is the same, 3 when some differ, 1 for an error.
     """

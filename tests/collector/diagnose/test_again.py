@@ -9,6 +9,7 @@ from collector.diagnose.rack import Racks, corrupt, enrol_all, lost_disk, names,
 from collector.rig import batch, channel_to, event_record, eventually, make_config
 from collector.server.operators import operator_identity
 
+from fsmend_collector.diagnose import apart
 from fsmend_proto.v1 import event_pb2, query_pb2_grpc, why_pb2
 
 HOUR_NS = 3_600 * 10**9
@@ -161,3 +162,12 @@ async def test_only_one_at_a_time_and_a_caller_who_goes_ends_it(rig):
             return not refused
 
         assert await eventually(free)
+
+
+async def test_a_child_that_hangs_is_ended_when_its_time_is_over(rig, monkeypatch):
+    monkeypatch.setattr(apart, "MOST_SECONDS", 0.0)
+    monkeypatch.setattr(apart, "_GRACE_SECONDS", 0.05)
+    began = time.monotonic()
+    with pytest.raises(grpc.aio.AioRpcError, match="takes longer than 0 s\nchoose a later --since"):
+        await replay(rig, 1)
+    assert time.monotonic() - began < 5

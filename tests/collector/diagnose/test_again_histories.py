@@ -6,6 +6,7 @@ import pytest
 from collector.diagnose.history import SECOND, START, History, event
 from collector.diagnose.rack import disk
 
+from fsmend_collector.diagnose import again as again_module
 from fsmend_collector.diagnose.again import Again, ReplayFailed
 from fsmend_collector.diagnose.changing import MAINTENANCE, Declared, declare_maintenance
 from fsmend_collector.diagnose.following import Following
@@ -54,6 +55,32 @@ def test_a_replay_that_needs_too_much_memory_ends_and_says_what_to_do(tmp_path, 
     history.wait(10)
     with pytest.raises(ReplayFailed, match="choose a later --since"):
         again(history, START, most_bytes=1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("phase", "reached"),
+    [("reading the fleet", "0 of 0 records"), ("replaying", "of 2 records"), ("comparing", "2 of 2 records")],
+)
+def test_a_replay_that_takes_too_long_ends_in_every_phase_and_says_how_far_it_came(
+    tmp_path, monkeypatch, phase, reached
+):
+    history = History(tmp_path, monkeypatch)
+    for number in range(2):
+        history.report("h-0-00", event(event_pb2.EVENT_KIND_DEVICE_GONE, 4, START, device=disk("h-0-00", number)))
+        history.wait(3_600)
+    engine, clock = make_engine(history.url, writes=False), [0.0]
+    monkeypatch.setattr(again_module.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(again_module, "_TELL_SECONDS", -1.0)
+
+    def tell(reply):
+        if reply.progress.phase == phase:
+            clock[0] = 1e6
+
+    following = Following(DiagnosisConfig(), ScanSettings())
+    with pytest.raises(ReplayFailed, match=r"takes longer than 1800 s: it came to .*\nchoose a later") as failed:
+        Again(engine, following, START + SECOND * (phase == "reading the fleet"), history.now_ns, tell).run()
+    engine.dispose()
+    assert reached in str(failed.value)
 
 
 def test_nothing_is_written(tmp_path, monkeypatch):
