@@ -1,7 +1,7 @@
 """Watch FAN_FS_ERROR on every mounted filesystem: inode, generation, path and errno of each error.
 
 The kernel merges errors of one process while an event is queued and keeps only the first inode, so the queue is drained
-at once and `error_count > 1` becomes `others_unknown`.
+at once and `error_count > 1` becomes `others_unknown`, but for an XFS whose health monitor names every error.
 """
 
 import asyncio
@@ -158,8 +158,10 @@ class FanotifySource(Source):
 
     def _send(self, record: FsError, units: Units, clocks: pb.Clocks, paths: PathResolver) -> None:
         event = self._convert(record, units, clocks)
-        filesystem = None if record.is_superblock else self.watch.filesystems.by_fsid(record.fsid)
-        if filesystem is None:
+        filesystem = self.watch.filesystems.by_fsid(record.fsid)
+        if filesystem is not None and filesystem.uuid in self.watch.xfs_monitored:
+            event.others_unknown = False  # XFS's own monitor names each of them
+        if filesystem is None or record.is_superblock:
             self.watch.emit(event)
         else:
             paths.add(Wanted(event, filesystem, record.handle_type, record.handle))

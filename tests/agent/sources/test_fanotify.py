@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fsmend_agent.kernel import fanotify
 from fsmend_agent.sources import fanotify as room
+from fsmend_agent.sources._paths import PathResolver
+from fsmend_agent.sources._units import Units
 from fsmend_agent.sources.fanotify import FanotifySource
 from fsmend_proto.v1 import event_pb2 as pb
 from fsmend_proto.v1 import record_pb2
@@ -45,6 +48,20 @@ def test_an_unknown_filesystem_keeps_at_least_its_fsid(make_stage):
 def test_merged_errors_count_and_widen(make_stage):
     (event,) = FanotifySource(make_stage().watch).replay(TWO_ERRORS)
     assert (event.count, event.others_unknown, event.errno, event.inode.ino) == (2, True, errno.EUCLEAN, 13)
+
+
+@pytest.mark.parametrize("monitored", [True, False])
+async def test_merged_errors_of_an_xfs_are_named_by_its_own_monitor(make_stage, make_filesystem, monitored):
+    filesystem = make_filesystem(fsid="52d1f19aafdea29e")
+    stage = make_stage(filesystem)
+    if monitored:
+        stage.watch.xfs_monitored.add(filesystem.uuid)
+    source, paths, units = FanotifySource(stage.watch), PathResolver(stage.watch.emit), Units(stage.watch)
+    for record in fanotify.decode(TWO_ERRORS):
+        source._send(record, units, stage.watch.clock.now(), paths)
+    paths.close()
+    (event,) = stage.events
+    assert (event.count, event.others_unknown) == (2, not monitored)
 
 
 def test_an_error_of_the_superblock_names_no_inode(make_stage):
