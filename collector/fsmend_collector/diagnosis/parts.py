@@ -3,7 +3,7 @@
 They are what a targeted repair is made of. What is kept depends on the set of the readings, not on their order.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fsmend_collector.diagnosis.evidence import Evidence
 from fsmend_proto.v1 import event_pb2, incident_pb2
@@ -32,10 +32,11 @@ class Reading:
 class Parts:
     """Collect the parts of one incident."""
 
-    __slots__ = ("_readings",)
+    __slots__ = ("_ever", "_readings")
 
     def __init__(self) -> None:
         self._readings: dict[Part, Reading] = {}
+        self._ever: dict[Part, int] = {}
 
     def take(self, evidence: Evidence) -> None:
         """Take the mask that a finding tells, if it tells one."""
@@ -52,15 +53,20 @@ class Parts:
     def _take(self, part: Part, new: Reading) -> None:
         if part in self._readings or len(self._readings) < PARTS_KEPT:
             self._readings[part] = max(self._readings.get(part, new), new)
+            self._ever[part] = self._ever.get(part, 0) | new.mask
 
-    def onto(self, rows: list[incident_pb2.Place], limit: int) -> list[incident_pb2.Place]:
+    def onto(self, rows: list[incident_pb2.Place], limit: int, *, ever: bool = False) -> list[incident_pb2.Place]:
         """Return the rows with the sick parts among them, in front: an inode's mask in its own row.
 
         Args:
             rows: of the other evidence; not changed.
             limit: how many rows to return.
+            ever: what was sick at any time, and not only what is.
         """
-        sick = {part: reading for part, reading in self._readings.items() if reading.mask}
+        readings = self._readings
+        if ever:
+            readings = {part: replace(reading, mask=self._ever[part]) for part, reading in readings.items()}
+        sick = {part: reading for part, reading in readings.items() if reading.mask}
         inodes = {part.number: part for part in sick if part.scope == event_pb2.XFS_SCOPE_INODE}
         front = [self._row(part, sick[part]) for part in sorted(sick) if part not in inodes.values()]
         for row in rows:

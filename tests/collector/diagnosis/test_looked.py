@@ -161,3 +161,15 @@ def test_that_errors_were_merged_outlives_a_restart():
     later = engine()
     later.restore(diagnosis.incidents(), START + SECOND)
     assert only(later).others_unknown
+
+
+def test_what_the_kernel_called_healthy_before_the_end_of_its_repair_is_proven_too():
+    diagnosis = engine()
+    directory = {"scope": "inode 137", "xfs_scope": INODE, "ino": 137, "generation": 7}
+    feed(diagnosis, [xfs(sick=True, xfs_sick=1 << 4, **directory), xfs(1, ino=137, generation=7, source="fanotify")])
+    items = items_of(only(diagnosis).places)
+    healthy = finding("FS_HEALTHY", 5, filesystem_uuid=UUID, filesystem_type="xfs", sick=False, **directory)
+    feed(diagnosis, [healthy, xfs(6, ino=137, generation=7, source="fanotify")])
+    assert state_name(only(diagnosis)) == "open"
+    ended(diagnosis, looked_at(*items), 10)
+    assert state_name(only(diagnosis)) == "resolved"
