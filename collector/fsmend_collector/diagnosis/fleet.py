@@ -187,8 +187,8 @@ class FleetDiagnosis:
         known: frozenset[Mark] = shared.verdict.marks if shared is not None else frozenset()
         stored = self._stored.pop(verdict.incident_id, None)
         if shared is None and stored is not None:
-            shared, what = self._resume(verdict, stored), "changed"
-            if _same(shared.incident(self._names), stored):
+            shared = self._resume(verdict, stored)
+            if what == "changed" and _same(shared.incident(self._names), stored):
                 return []
         if shared is None:
             shared = self._shared[verdict.incident_id] = SharedIncident(verdict, now_ns, now_ns)
@@ -315,6 +315,8 @@ class FleetDiagnosis:
             if not shared.active and shared.updated_ns < before_ns:
                 self.scan.close(key)
                 del self._shared[key]
+        for key in [key for key, stored in self._stored.items() if stored.updated_ns < before_ns]:
+            del self._stored[key]
         return []
 
     def restore(self, incidents: Iterable[incident_pb2.Incident], now_ns: int) -> None:
@@ -339,7 +341,7 @@ class FleetDiagnosis:
         changes: list[IncidentChange] = []
         agents: dict[str, None] = {}
         for verdict, what in self.scan.settle(now_ns, rebuilding=True):
-            changes += self._take(verdict, what, now_ns)
+            changes += self._take(verdict, "changed" if verdict.incident_id in self._stored else what, now_ns)
             agents.update(dict.fromkeys(sorted({mark.agent_id for mark in verdict.marks})))
         for stored in self._stored.values():
             if stored.state == incident_pb2.INCIDENT_STATE_OPEN:
@@ -347,8 +349,7 @@ class FleetDiagnosis:
                 stored.resolution = "withdrawn: the findings in the store no longer show that anything is shared"
                 stored.timeline.add(wall_ns=now_ns, what="resolved", text=stored.resolution)
                 changes.append(IncidentChange(view_of_made(stored), "resolved"))
-        self._stored.clear()
-        self._held.clear()
+        self._held.clear()  # what is stored and over stays: its cause may show again, and is the same incident
         agents.update((one.unit.agent_id, None) for one in self.units.incidents() if one.id in self._merged)
         for agent_id in agents:
             changes += self._overlay_agent(agent_id, now_ns)

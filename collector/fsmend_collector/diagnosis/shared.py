@@ -71,7 +71,9 @@ class SharedIncident:
         began_ns = max(self.verdict.onset_ns, self.opened_ns)
         make = partial(self.incident, host_names)
         resolved = self.state == incident_pb2.INCIDENT_STATE_RESOLVED
-        return IncidentView(self.verdict.incident_id, "", began_ns, make, list, resolved=resolved)
+        view = IncidentView(self.verdict.incident_id, "", began_ns, make, list, resolved=resolved)
+        view.shared = True
+        return view
 
     def incident(self, host_names: dict[str, str]) -> incident_pb2.Incident:
         """Return the incident that it is now."""

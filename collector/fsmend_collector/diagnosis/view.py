@@ -19,12 +19,24 @@ class IncidentView:
         id: of the incident.
         agent_id: whose unit it is of.
         resolved: it is over.
+        shared: it is of a shared cause.
         began_ns: when it began or was first told, whichever is later: clocks of hosts may be off.
         into: id of the shared cause that it is part of; empty: none.
         insufficient: says what else fails nearby, when that is too little for a shared cause; asked when it is read.
     """
 
-    __slots__ = ("_incident", "_make", "_names", "agent_id", "began_ns", "id", "insufficient", "into", "resolved")
+    __slots__ = (
+        "_incident",
+        "_make",
+        "_names",
+        "agent_id",
+        "began_ns",
+        "id",
+        "insufficient",
+        "into",
+        "resolved",
+        "shared",
+    )
 
     def __init__(
         self, incident_id: str, agent_id: str, began_ns: int, make: _Make, names: _Names, *, resolved: bool
@@ -33,6 +45,7 @@ class IncidentView:
         self.agent_id = agent_id
         self.began_ns = began_ns
         self.resolved = resolved
+        self.shared = False
         self.into = ""
         self.insufficient: Callable[[], str] | None = None
         self._make = make

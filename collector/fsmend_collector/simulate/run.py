@@ -77,7 +77,7 @@ class Runner:
         self.journal = self.diagnosis.scan.journal = Journal()
         self.fed: list[Evidence] = []
         self.away: dict[str, int] = {}
-        self.told: dict[str, tuple[int, incident_pb2.Incident]] = {}
+        self.told: dict[str, tuple[int, IncidentChange]] = {}
         self.first_told: list[Reported] = []
         self.ledger: list[tuple[int, IncidentChange]] = []
 
@@ -142,7 +142,7 @@ class Runner:
 
     def _restart(self, now_ns: int) -> None:
         """Begin anew from what a store would hold: incidents, and what the scan was given."""
-        stored = [incident for _, incident in self.told.values()]
+        stored = [change.incident for _, change in self.told.values()]
         self.diagnosis = self._fresh()
         self.diagnosis.restore(stored, now_ns)
         for view in self.journal.views.values():
@@ -161,7 +161,8 @@ class Runner:
 
     def _recount(self, now_ns: int) -> None:
         """Give again what the soft-error rates remember: findings that are no incident's evidence."""
-        counted = {one for _, change in self.ledger for one in (*change.evidence_ids, *change.incident.evidence)}
+        counted = {one for _, change in self.ledger for one in change.evidence_ids}
+        counted.update(one for _, change in self.told.values() for one in change.incident.evidence)
         for one in self.fed:
             if one.event_id not in counted:
                 self._note(self.diagnosis.observe(one, now_ns), now_ns)
@@ -173,11 +174,10 @@ class Runner:
 
     def _note(self, changes: list[IncidentChange], now_ns: int) -> None:
         for change in changes:
-            incident = change.incident
-            first, _ = self.told.get(incident.id, (now_ns, None))
-            self.told[incident.id] = (first, incident)
-            if incident.HasField("statistics") and incident.state == _OPEN:
-                self.first_told.append(_shared_reported(incident, now_ns))
+            first, _ = self.told.get(change.view.id, (now_ns, None))
+            self.told[change.view.id] = (first, change)
+            if change.view.shared and change.incident.state == _OPEN:
+                self.first_told.append(_shared_reported(change.incident, now_ns))
             self.ledger.append((now_ns, change))
 
     def _outcome(self, seconds: float) -> Outcome:
@@ -199,15 +199,16 @@ class Runner:
             for one in self.diagnosis.incidents()
             if one.state == _OPEN and not one.HasField("statistics")
         ]
-        merged = {one.id: one.merged_into for _, one in self.told.values() if one.state in _OVER and one.merged_into}
+        told = [(first, change.incident) for first, change in self.told.values()]
+        merged = {one.id: one.merged_into for _, one in told if one.state in _OVER and one.merged_into}
         withdrawn = [
             _shared_reported(one, first)
-            for first, one in self.told.values()
+            for first, one in told
             if one.HasField("statistics") and one.resolution.startswith("withdrawn") and not one.merged_into
         ]
         ended = [
             _unit_reported(one, first)
-            for first, one in self.told.values()
+            for first, one in told
             if one.state == incident_pb2.INCIDENT_STATE_RESOLVED and not one.HasField("statistics")
         ]
         return Outcome(

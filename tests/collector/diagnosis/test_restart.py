@@ -1,7 +1,7 @@
 """Wherever a collector stops in a stream, it goes on with the same incidents, and tells nothing twice."""
 
 from collector.diagnosis.groups.fleets import HOSTS, POPULATION, SECOND, START, error
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fsmend_collector.diagnosis import DiagnosisConfig, FleetDiagnosis
@@ -102,6 +102,7 @@ racks = st.lists(
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(racks=racks, cut=st.floats(0, 1))
+@example(racks=[(0, 324, 10, False), (1, 0, 4, False)], cut=0.5)  # a cause that is merged shows again after the restart
 def test_a_restart_anywhere_changes_nothing(racks, cut):
     whole, broken, events = Life(), Life(), stream(racks)
     at = int(cut * len(events))
