@@ -72,8 +72,12 @@ def test_reads_that_fail_and_a_medium_that_is_verified(newest, collector, dusty)
     )
     assert media.xfs_monitor.domain == Domain.DATADEV
     assert first <= media.sectors.start < first + BAD_SECTORS
-    incident = wait_for(lambda: collector.incident_of(uuid, "DEVICE_MEDIUM_ERRORS"), 60, newest.log_end)
-    assert incident.unit.device_id
+
+    def incidents():
+        found = collector.list(query_pb2.OBJECT_KIND_INCIDENT)
+        return [one for one in found if one.code == "DEVICE_MEDIUM_ERRORS" and one.unit.host_name == newest.name]
+
+    assert wait_for(incidents, 60, newest.log_end)[0].unit.device_id
 
 
 def test_writes_that_fail_on_the_realtime_device(newest, collector, dusty):
