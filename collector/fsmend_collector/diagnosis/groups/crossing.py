@@ -57,8 +57,9 @@ class Crossings:
         """Take a mark out whose time is over."""
         for key in mark.keys:
             self.series[key].remove(mark)
-            self._drift.pop(key, None)  # what is left is walked over anew, as after a restart
             self.dirty[key] = None
+            if key in self._drift:  # its share of the sum stays: walked over anew, old bursts would cross for ever
+                self._drift[key].count -= 1
 
     def forget_empty(self) -> list[AspectGroup]:
         """Forget the groups without marks; return them."""
