@@ -52,7 +52,8 @@ def test_the_monitor_tells_of_a_directory_once_and_it_is_mended(newest, collecto
 
     healed(newest, collector, uuid, ScrubType.DIR)
 
-    assert told(collector, uuid) == {("xfs_monitor", "dir")}
+    # Linux 7.2 cannot look through a broken directory for parents, and calls these sick too.
+    assert ("xfs_monitor", "dir") in told(collector, uuid) <= {("xfs_monitor", "dir"), ("xfs_monitor", "parent")}
     assert {one.event.inode.ino for one in corruption(collector, uuid) if one.event.source == "xfs_monitor"} == {inode}
     xfs.unmount()
     assert xfs.problems() == ""
