@@ -1,6 +1,6 @@
 """Watch one XFS mount through its health monitor (Linux 7.0) and decode its events.
 
-Numbers and layouts are from the patches that landed in 7.0; the kernel this was run on (6.18) answers ENOTTY.
+Numbers and layouts are those of fs/xfs/libxfs/xfs_fs.h of Linux 7.2, where it was run; 6.18 answers ENOTTY.
 Only one monitor a mount is possible: EEXIST means that xfs_healer(8) has it, and then the mount is left to it.
 """
 
