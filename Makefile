@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHON
 
-.PHONY: help setup-run setup-dev run test test-ansible test-vm lint format generate bench bench-xfs bench-diagnosis lock wheel clean
+.PHONY: help setup-run setup-dev run test soak test-ansible test-vm lint format generate bench bench-xfs bench-diagnosis lock wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -23,6 +23,9 @@ run: setup-run ## a collector and an agent on this host, and as root the whole s
 
 test: setup-dev ## all tests that this machine can run; ARGS="…" goes to pytest
 	@$(BIN)/pytest -m "not ansible and not vm" $(ARGS)
+
+soak: setup-dev ## every property with TIMES as many examples as usual (20 unless set)
+	@TIMES=$${TIMES:-20} $(BIN)/pytest -m "hypothesis and not kernel" tests $(ARGS)
 
 test-ansible: setup-dev ## the playbooks, against real systemd hosts in namespaces
 	@$(BIN)/pytest -m ansible tests/ansible $(ARGS)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from soak import examples
 
 from fsmend_agent import journal as module
 from fsmend_agent.journal import Entry, Journal, Step
@@ -397,4 +398,4 @@ class JournalMachine(RuleBasedStateMachine):
 
 
 TestJournalMachine = JournalMachine.TestCase
-TestJournalMachine.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestJournalMachine.settings = settings(max_examples=examples(25), stateful_step_count=20, deadline=None)

@@ -2,6 +2,7 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from soak import examples
 
 from fsmend_agent.link.protocol import LinkProtocol, Stop
 from fsmend_proto.v1 import link_pb2, seam_pb2
@@ -86,7 +87,7 @@ def stream(spool, collector, random, limit):
 @given(
     st.integers(0, 30), st.sets(st.integers(1, 30), max_size=3), st.lists(st.integers(0, 25), max_size=4), st.randoms()
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_all_records_arrive_once_and_in_order_whatever_breaks(count, poison, breaks, random):
     spool, collector = Spool(count), Collector(poison)
     for limit in [*breaks, 2000]:

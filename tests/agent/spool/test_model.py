@@ -8,6 +8,7 @@ from agent.spool.spooling import Bench, counted, drain, event, inventory, limits
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from soak import examples
 
 from fsmend_proto.v1 import record_pb2
 
@@ -88,5 +89,5 @@ class SpoolAgainstModel(RuleBasedStateMachine):
         assert all(r.gap.reason != record_pb2.GAP_REASON_SPOOL_CORRUPT for r in records if r.HasField("gap"))
 
 
-SpoolAgainstModel.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+SpoolAgainstModel.TestCase.settings = settings(max_examples=examples(25), stateful_step_count=25, deadline=None)
 TestSpoolAgainstModel = SpoolAgainstModel.TestCase

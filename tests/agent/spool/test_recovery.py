@@ -4,6 +4,7 @@ import pytest
 from agent.spool.spooling import Bench, drain, event, limits, span
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from soak import examples
 
 from fsmend_agent.spool.frame import FRAME_HEADER, SEGMENT_HEADER
 from fsmend_proto.v1 import record_pb2
@@ -154,7 +155,7 @@ def mutate(data, kind, at, what):
 
 
 @given(changes, st.integers(0, 3))
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_mutation_of_a_file_stops_the_spool_or_is_taken_for_a_record(tmp_path_factory, some, which):
     root = tmp_path_factory.mktemp("mutated")
     bench = Bench(root, limits(root, segment_bytes=2000, ballast_bytes=0, max_bytes=1 << 20))

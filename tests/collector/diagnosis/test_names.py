@@ -4,6 +4,7 @@ from collector.diagnosis.findings import engine, feed
 from collector.diagnosis.test_order import findings
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from soak import examples
 
 
 def shown(incident):
@@ -14,7 +15,7 @@ def shown(incident):
     return list(filter(None, own + members))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 @given(st.lists(findings(), min_size=1, max_size=12))
 def test_the_units_named_are_those_shown_in_the_same_order(stream):
     diagnosis = engine()

@@ -3,6 +3,7 @@
 from collector.diagnosis.findings import START, UUID, btrfs, content, engine, ext4, feed, finding, state_name
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from soak import examples
 
 KINDS = [
     "FS_ERROR", "FS_METADATA_CORRUPTION", "FS_DATA_CORRUPTION", "FS_IO_ERROR", "FS_SHUTDOWN", "FS_READ_ONLY",
@@ -49,7 +50,7 @@ def incident_set(stream):
     return [content(incident) for incident in diagnosis.incidents()]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(st.data())
 def test_any_order_and_any_repetition_gives_the_identical_incident_set(data):
     stream = data.draw(st.lists(findings(), min_size=1, max_size=14))
@@ -75,7 +76,7 @@ def rich():
     ]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.data())
 def test_competing_values_are_settled_alike_in_any_order(data):
     stream = rich()
@@ -84,7 +85,7 @@ def test_competing_values_are_settled_alike_in_any_order(data):
     assert incident_set(data.draw(st.permutations(stream))) == [expected]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.data())
 def test_parts_that_fell_sick_and_healed_end_alike_in_any_order(data):
     stream = []
@@ -96,7 +97,7 @@ def test_parts_that_fell_sick_and_healed_end_alike_in_any_order(data):
         assert state_name(incident) == state
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.data())
 def test_findings_of_a_filesystem_on_two_devices_are_keyed_alike_in_any_order(data):
     nameless = {"device_id": "", "device_name": "", "filesystem_device": "", "severity": "CRITICAL"}
@@ -109,7 +110,7 @@ def test_findings_of_a_filesystem_on_two_devices_are_keyed_alike_in_any_order(da
     assert incident_set(data.draw(st.permutations(stream))) == incident_set(stream)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(st.data())
 def test_a_rate_is_crossed_in_any_order(data):
     errors = [finding("DEVICE_IO_ERROR", 60 * n, device_id="wwid:1", sector=n) for n in range(12)]
@@ -119,14 +120,14 @@ def test_a_rate_is_crossed_in_any_order(data):
     assert incident.onset_ns == START
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(st.data())
 def test_a_rate_that_is_not_crossed_is_not_crossed_in_any_order(data):
     errors = [finding("DEVICE_IO_ERROR", 200 * n, device_id="wwid:1", sector=n) for n in range(8)]
     assert incident_set(data.draw(st.permutations(errors))) == []
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.data())
 def test_names_learnt_late_give_the_identical_incident_set(data):
     stream = [

@@ -3,6 +3,7 @@
 from collector.diagnosis.groups.fleets import HOSTS, POPULATION, SECOND, START, error
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from soak import examples
 
 from fsmend_collector.diagnosis import DiagnosisConfig, FleetDiagnosis
 from fsmend_collector.diagnosis.groups.learnt import rates_from_text, rates_to_text
@@ -100,7 +101,7 @@ racks = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(racks=racks, cut=st.floats(0, 1))
 @example(racks=[(0, 324, 10, False), (1, 0, 4, False)], cut=0.5)  # a cause that is merged shows again after the restart
 def test_a_restart_anywhere_changes_nothing(racks, cut):

@@ -5,6 +5,7 @@ import contextlib
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from soak import examples
 
 from fsmend_collector.query.client import Client
 from fsmend_collector.query.contexts import load_context
@@ -37,7 +38,7 @@ def answers(client):
     assert client.health().agents == 1
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(request=requests)
 def test_any_list_request_is_answered_or_refused_for_a_reason(client, request):
     refused = ""

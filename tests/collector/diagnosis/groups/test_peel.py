@@ -5,6 +5,7 @@ import random
 from collector.diagnosis.groups import naive_peel
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from soak import examples
 
 from fsmend_collector.diagnosis.groups.candidate import Candidate, Tally
 from fsmend_collector.diagnosis.groups.explain import explain
@@ -105,7 +106,7 @@ def failings(draw):
     return marks
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(failings(), st.integers(1, 4), st.sampled_from([1e-5, 1e-3, 0.05]))
 def test_the_peel_gives_what_scoring_everything_again_would_give(marks, least, rate):
     candidates, within = candidates_of(marks, least, rate), within_of(marks)
@@ -116,7 +117,7 @@ def test_the_peel_gives_what_scoring_everything_again_would_give(marks, least, r
     assert found == naive_peel.explain(candidates, within)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(failings(), st.data())
 def test_taking_marks_off_a_tally_gives_the_tally_of_the_rest(marks, data):
     group = data.draw(st.sampled_from(sorted({group for one in marks for group in one.groups}))) if marks else None

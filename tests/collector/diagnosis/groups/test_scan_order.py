@@ -3,6 +3,7 @@
 from collector.diagnosis.groups.fleets import DISKS, POPULATION, START, content, error, feed, scanned
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from soak import examples
 
 from fsmend_collector.diagnosis.groups import GroupScan
 
@@ -40,7 +41,7 @@ def streams(draw):
     return stream
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(streams(), st.data())
 def test_any_order_and_any_repetition_gives_the_identical_verdicts(stream, data):
     repeats = data.draw(st.lists(st.sampled_from(stream), max_size=20))
@@ -49,7 +50,7 @@ def test_any_order_and_any_repetition_gives_the_identical_verdicts(stream, data)
     assert content(scanned(mixed)) == content(scanned(stream)) == content(scanned(mixed, ticks=False))
 
 
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=examples(8))
 @given(streams(), st.data())
 def test_a_restart_in_the_middle_gives_the_identical_verdicts(stream, data):
     cut = data.draw(st.integers(0, len(stream)))

@@ -2,6 +2,7 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from soak import examples
 
 from fsmend_collector.diagnosis.groups.marks import Mark
 from fsmend_collector.diagnosis.groups.series import Series
@@ -69,7 +70,7 @@ MARKS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(MARKS, st.booleans(), st.data())
 def test_marks_in_any_order_looked_at_at_any_time_cross_as_all_of_them_at_once(marks, wide, data):
     series = Series(wide)
@@ -84,7 +85,7 @@ def test_marks_in_any_order_looked_at_at_any_time_cross_as_all_of_them_at_once(m
     assert shown(series) == naive([one for one in marks if one not in gone], wide=wide)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=examples(15))
 @given(st.randoms(use_true_random=False), st.integers(1, 400))
 def test_long_series_go_back_to_a_state_before_what_is_late(rng, late):
     marks = [mark(rng.randrange(40), number, 2 * number + rng.randrange(2)) for number in range(400)]
