@@ -335,8 +335,8 @@ def test_what_it_said_before_kill_9_is_there_afterwards(path):
         child.send_signal(signal.SIGKILL)
         rest, _ = child.communicate()
         for line in rest.splitlines():
-            if len(line.split()) == 2:
-                said[line.split()[1]] = SAID[line.split()[0]]
+            if len(words := line.split()) == 2:
+                said[words[1]] = SAID[words[0]]
         journal = Journal(path)
         for command_id, step in said.items():
             assert journal[command_id].step >= step
@@ -393,8 +393,7 @@ class JournalMachine(RuleBasedStateMachine):
     def same(self):
         assert {one.id: one.step for one in self.journal.at(*Step)} == self.model
         for name, step in self.model.items():
-            known = self.journal.final_update(name)
-            assert known == (final(name) if step >= Step.FINISHED else None)
+            assert self.journal.final_update(name) == (final(name) if step >= Step.FINISHED else None)
 
 
 TestJournalMachine = JournalMachine.TestCase
