@@ -4,11 +4,11 @@ The engine is fed as the collector feeds it, by the same code, with a clock that
 ticks as often as time alone may decide something.
 """
 
-import resource
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
@@ -256,5 +256,9 @@ def _by_second(learnt: list[Learnt]) -> Iterator[tuple[int, list[Learnt]]]:
 
 
 def peak_bytes() -> int:
-    """Return the most memory that this process ever had resident."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Return the most memory that this program ever had resident; see proc_pid_status(5), "VmHWM".
+
+    Not getrusage(2): its peak outlives execve(2), so a child would count what the collector had when it began it.
+    """
+    lines = Path("/proc/self/status").read_bytes().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(b"VmHWM:"))

@@ -1,13 +1,15 @@
 """Histories of days, with restarts, silences, losses, late events and operators' words, come out the same again."""
 
 import random
+import subprocess
+import sys
 
 import pytest
 from collector.diagnose.history import SECOND, START, History, event
 from collector.diagnose.rack import disk
 
 from fsmend_collector.diagnose import again as again_module
-from fsmend_collector.diagnose.again import Again, ReplayFailed
+from fsmend_collector.diagnose.again import Again, ReplayFailed, peak_bytes
 from fsmend_collector.diagnose.changing import MAINTENANCE, Declared, declare_maintenance
 from fsmend_collector.diagnose.following import Following
 from fsmend_collector.diagnosis import DiagnosisConfig
@@ -55,6 +57,15 @@ def test_a_replay_that_needs_too_much_memory_ends_and_says_what_to_do(tmp_path, 
     history.wait(10)
     with pytest.raises(ReplayFailed, match="choose a later --since"):
         again(history, START, most_bytes=1 << 20)
+
+
+def test_the_memory_of_the_process_that_began_a_replay_does_not_count():
+    # getrusage(2) keeps the peak of before execve(2): that of a collector of 1 GiB ended every replay at once.
+    large = "x" * (300 << 20)
+    ask = "from fsmend_collector.diagnose.again import peak_bytes; print(peak_bytes())"
+    said = subprocess.run([sys.executable, "-c", ask], capture_output=True, check=True, text=True)
+    assert 1 << 20 < int(said.stdout) < len(large)
+    assert peak_bytes() > len(large)
 
 
 @pytest.mark.parametrize(
