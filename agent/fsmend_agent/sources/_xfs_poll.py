@@ -136,7 +136,8 @@ class Poll:
 
     def _look_at_sick_inodes(self, fd: int) -> Iterator[Change]:
         """Look whether the inodes known to be sick are healthy again."""
-        for place in [place for place in self.sick if place.domain is HealthDomain.INODE]:
+        known = list(self.sick)  # at one go: the monitor adds to it meanwhile
+        for place in [place for place in known if place.domain is HealthDomain.INODE]:
             for inode in (_bulkstat(fd, place.number, 1) or ([], 0))[0]:
                 if inode.inode == place.number:
                     change = self.compare(place, inode.sick, inode.checked)

@@ -26,7 +26,7 @@ from fsmend_agent.sources._monitor_events import SOURCE, to_monitor_events
 from fsmend_agent.sources._paths import PathResolver, Wanted, open_mounted
 from fsmend_agent.sources._units import Unit, Units
 from fsmend_agent.sources._xfs_poll import Change, Poll
-from fsmend_agent.sources.xfs_health import look, to_events
+from fsmend_agent.sources.xfs_health import WALK_SECONDS, look, to_events
 from fsmend_proto.v1 import event_pb2 as pb
 from fsmend_proto.v1 import inventory_pb2, record_pb2
 
@@ -45,11 +45,13 @@ _HANDLE = struct.Struct("=QI")
 
 @dataclass(slots=True)
 class Monitor:
-    """One mount that is monitored; `lost` counts the losses that were told."""
+    """One mount that is monitored; `lost` counts the losses that were told, `is_stale`: all masks are to be read."""
 
     fd: int
     filesystem: "MountedFilesystem"
     lost: int = 0
+    is_stale: bool = False
+    reading: asyncio.Task[None] | None = None
 
 
 class XfsMonitorSource(Source):
@@ -62,7 +64,7 @@ class XfsMonitorSource(Source):
         super().__init__(watch)
         self._monitors: dict[str, Monitor] = {}
         self._deferred: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._looking = asyncio.Lock()
 
     @classmethod
     def probe(cls) -> inventory_pb2.Capability:
@@ -91,8 +93,6 @@ class XfsMonitorSource(Source):
                         await wake.wait()
         finally:
             unsubscribe()
-            for task in list(self._tasks):
-                task.cancel()
             for uuid in list(self._monitors):
                 self._drop(uuid)
             paths.close()
@@ -130,7 +130,7 @@ class XfsMonitorSource(Source):
         monitor = self._monitors[filesystem.uuid] = Monitor(fd, filesystem)
         self.watch.xfs_monitored.add(filesystem.uuid)
         asyncio.get_running_loop().add_reader(fd, self._drain, monitor, units, paths, losses)
-        await self._resynchronise(monitor, units)
+        self._resynchronise(monitor, units)
 
     def _defer(self, filesystem: "MountedFilesystem", error: OSError) -> None:
         """Say once that a filesystem is left to polling, and to whom."""
@@ -177,9 +177,7 @@ class XfsMonitorSource(Source):
         if record.type is EventType.LOST:
             monitor.lost += record.lost
             losses.add(record.lost, is_exact=True)
-            task = asyncio.get_running_loop().create_task(self._resynchronise(monitor, units))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._resynchronise(monitor, units)
             return
         if record.type is EventType.UNMOUNT:
             asyncio.get_running_loop().call_soon(self._drop, monitor.filesystem.uuid)
@@ -192,19 +190,29 @@ class XfsMonitorSource(Source):
             else:
                 self.watch.emit(event)
 
-    async def _resynchronise(self, monitor: Monitor, units: Units) -> None:
-        """Read all masks once: what was sick before, and what was lost."""
-        poll = self.watch.xfs_polls.setdefault(monitor.filesystem.uuid, Poll())
-        poll.want_inodes()
+    def _resynchronise(self, monitor: Monitor, units: Units) -> None:
+        """Read all masks: what was sick before, and what was lost. One walk a mount, however often it is asked for."""
+        monitor.is_stale = True
+        if monitor.reading is None or monitor.reading.done():
+            monitor.reading = asyncio.get_running_loop().create_task(self._read(monitor, units))
+
+    async def _read(self, monitor: Monitor, units: Units) -> None:
+        """Look until nothing is left to read, or the mount is gone."""
+        uuid = monitor.filesystem.uuid
+        poll = self.watch.xfs_polls.setdefault(uuid, Poll())
         loop, unit = asyncio.get_running_loop(), self._unit(monitor, units)
 
         def send(change: Change) -> None:
             loop.call_soon_threadsafe(self._send, change, unit)
 
-        await asyncio.to_thread(look, monitor.filesystem, poll, send, everything=True)
-        while poll.next_inode is not None:
-            await asyncio.sleep(1.0)
-            await asyncio.to_thread(look, monitor.filesystem, poll, send, everything=False)
+        while self._monitors.get(uuid) is monitor and (monitor.is_stale or poll.next_inode is not None):
+            everything, monitor.is_stale = monitor.is_stale, False
+            if everything:
+                poll.want_inodes()
+            async with self._looking:  # one at a time: a disk that hangs must not take more than one thread
+                await asyncio.to_thread(look, monitor.filesystem, poll, send, everything=everything)
+            if monitor.is_stale or poll.next_inode is not None:
+                await asyncio.sleep(WALK_SECONDS)
 
     def _send(self, change: Change, unit: Unit) -> None:
         """Send what a poll found under this source's name."""
@@ -221,7 +229,7 @@ class XfsMonitorSource(Source):
             if lost > monitor.lost:
                 losses.add(lost - monitor.lost, is_exact=True)
                 monitor.lost = lost
-                await self._resynchronise(monitor, units)
+                self._resynchronise(monitor, units)
 
     def _unit(self, monitor: Monitor, units: Units) -> Unit:
         filesystem = monitor.filesystem
@@ -237,6 +245,8 @@ class XfsMonitorSource(Source):
         monitor = self._monitors.pop(uuid, None)
         self.watch.xfs_monitored.discard(uuid)
         if monitor is not None:
+            if monitor.reading is not None:
+                monitor.reading.cancel()
             asyncio.get_running_loop().remove_reader(monitor.fd)
             os.close(monitor.fd)
 

@@ -4,7 +4,9 @@ import asyncio
 import errno
 import os
 import struct
+import threading
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -221,6 +223,50 @@ async def test_what_is_monitored_is_not_polled(seen, monkeypatch):
     assert looked == []
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_mount_that_goes_during_the_walk_holds_up_no_other(seen, monkeypatch):
+    def gone_in_the_middle(_filesystem, poll, _send, *, everything):
+        poll.next_inode = 4096  # as where nothing can be opened any more
+
+    other = replace(XFS, uuid=UUID[:-1] + "2", fsid="01", mount_points=(b"/other",))
+    pipes = [os.pipe(), os.pipe()]
+    ends = iter(pipes)
+    monkeypatch.setattr(xfs_monitor, "look", gone_in_the_middle)
+    monkeypatch.setattr(xfs_monitor, "open_monitor", lambda _filesystem: next(ends)[0])
+    seen.watch = replace(seen.watch, filesystems=FilesystemTable([XFS, other]))
+    task = asyncio.create_task(XfsMonitorSource(seen.watch).run())
+    await seen.until(lambda: seen.watch.xfs_monitored == {UUID, other.uuid})
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    for _read_end, write_end in pipes:
+        os.close(write_end)
+
+
+async def test_losses_during_the_walk_begin_no_walk_beside_it(seen, monkeypatch):
+    monkeypatch.setattr(xfs_monitor, "WALK_SECONDS", 0.01)
+    async with monitoring(seen, monkeypatch) as (kernel, polls):
+        at_once, most, begun = [], [], []
+
+        def slow(_filesystem, poll, _send, *, everything):
+            at_once.append(1)
+            most.append(len(at_once))
+            begun.append(everything)
+            release.wait(5)
+            poll.next_inode = None
+            at_once.pop()
+
+        release = threading.Event()
+        monkeypatch.setattr(xfs_monitor, "look", slow)
+        os.write(kernel, record(0, 1, struct.pack("=Q", 1)))
+        await seen.until(lambda: begun)
+        os.write(kernel, record(0, 1, struct.pack("=Q", 1)) * 20 + SICK_AG)
+        await seen.until(lambda: seen.events)
+        release.set()
+        await seen.until(lambda: len(begun) == 2 and not at_once)
+        await asyncio.sleep(0.1)
+    assert (begun, max(most)) == ([True, True], 1)
+    assert polls == [True]
 
 
 def test_the_descriptor_itself_tells_losses():
