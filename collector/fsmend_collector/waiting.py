@@ -45,6 +45,7 @@ class Waiting:
         self._changed: dict[str, incident_pb2.Incident] = {}
         self._since_seconds: dict[str, float] = {}
         self._round: dict[str, incident_pb2.Incident] = {}
+        self._taken: dict[str, float | None] = {}  # since when each waited
         self._put_off = 0
 
     @property
@@ -57,6 +58,7 @@ class Waiting:
         for one in changed:
             if not calls(one):
                 self._drop(one.id)
+                self._taken.pop(one.id, None)
                 continue
             if one.id in self._round:
                 self._round[one.id] = one
@@ -74,11 +76,21 @@ class Waiting:
         """Take the next batch out, worst first; empty when nothing waits."""
         batch = heapq.nsmallest(self._batch, self._changed.values(), key=_by_urgency)
         for one in batch:
-            self._drop(one.id)
+            self._round.pop(one.id, None)
         batch += [self._changed.get(one.id, one) for one in islice(self._round.values(), self._batch)]
+        self._taken = {one.id: self._since_seconds.get(one.id) for one in batch}
         for one in batch:
             self._drop(one.id)
         return worst_first(batch)
+
+    def put_back(self, batch: Iterable[incident_pb2.Incident], now_seconds: float) -> None:
+        """Take back the batch taken last, which could not be looked at; what came meanwhile is newer, and stays."""
+        for one in batch:
+            if one.id not in self._taken:
+                continue  # it is over
+            since_seconds = self._taken.pop(one.id)
+            self._changed.setdefault(one.id, one)
+            self._since_seconds[one.id] = now_seconds if since_seconds is None else since_seconds
 
     def _drop(self, incident_id: str) -> None:
         holders: tuple[dict[str, Any], ...] = (self._changed, self._since_seconds, self._round)

@@ -51,6 +51,21 @@ def test_what_finds_no_place_is_counted_and_has_its_turn_in_the_round():
     assert ids(waiting.take()) == [f"inc-{number}" for number in range(5)]
 
 
+def test_what_is_put_back_takes_the_place_of_nothing_newer_and_waits_as_long_as_before():
+    waiting = Waiting()
+    waiting.add([incident(1), incident(2), incident(3)], 0.0)
+    waiting.begin_round([incident(4)])
+    for now_seconds in (100.0, 200.0):
+        batch = waiting.take()
+        assert waiting.backlog(now_seconds).waiting == 0
+        waiting.add([incident(1, text="newer"), incident(2, state=RESOLVED)], now_seconds)
+        waiting.put_back(batch, now_seconds)
+        assert waiting.backlog(now_seconds).oldest_seconds == now_seconds
+    assert [(one.id, one.summary) for one in waiting.take()] == [("inc-1", "newer"), ("inc-3", ""), ("inc-4", "")]
+    waiting.put_back([], 300.0)
+    assert waiting.take() == []
+
+
 def test_the_round_has_the_newest_state_too():
     waiting = Waiting(most=1, batch=1)
     waiting.begin_round([incident(1), incident(2)])

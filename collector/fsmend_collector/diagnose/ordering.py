@@ -98,7 +98,7 @@ class Ordering:
                 # In a storm ingest and diagnosis come first: half the time at most is for orders.
                 await asyncio.sleep(time.monotonic() - begun)
             else:
-                self._waiting.add(batch, begun)
+                self._waiting.put_back(batch, begun)
                 self._wake.set()
                 await asyncio.sleep(RETRY_SECONDS)
 
