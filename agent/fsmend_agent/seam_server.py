@@ -223,7 +223,11 @@ class SeamSession:
         except ConnectionError:
             raise
         except (ProtocolError, SpoolError, OSError) as error:
-            await self._reply(seam_pb2.SeamReply(error=seam_pb2.SeamError(message=str(error))))
+            reply = seam_pb2.SeamReply(error=seam_pb2.SeamError(message=str(error)))
+            if self._spool.epoch != self._epoch:  # what was asked was right when it was sent
+                self._wanted = None
+                reply = seam_pb2.SeamReply(state=self._state())
+            await self._reply(reply)
 
     async def _open(self, _: seam_pb2.SeamRequest) -> None:
         await self._reply(seam_pb2.SeamReply(state=self._state()))
@@ -287,6 +291,9 @@ class SeamSession:
                 reply = await self._server.in_thread(self._batch, wanted)
             except ProtocolError as error:
                 reply = seam_pb2.SeamReply(error=seam_pb2.SeamError(message=str(error)))
+            if self._spool.epoch != self._epoch:
+                self._stir.set()  # it began while we read; the link would wait for ever for the answer to its own
+                continue
             if self._wanted is not wanted or not (reply.HasField("error") or reply.batch.records):
                 continue
             self._wanted = None

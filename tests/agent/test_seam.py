@@ -151,6 +151,33 @@ async def test_a_read_that_comes_after_it_hears_of_it_too(sense, client):
     assert (await soon(client.receive())).state.epoch != old
 
 
+async def test_an_epoch_that_begins_while_records_are_read_is_told_instead_of_them(sense, client, monkeypatch):
+    append(sense, event("a"), event("b"))
+    await client.send(Request(open=seam_pb2.SeamOpen()))
+    await soon(client.receive())
+    real_read = sense.spool.read
+
+    def read_after_the_disk_failed(*wanted):
+        monkeypatch.setattr(sense.spool, "read", real_read)
+        sense.spool.new_epoch()
+        return real_read(*wanted)
+
+    monkeypatch.setattr(sense.spool, "read", read_after_the_disk_failed)
+    await client.send(read(1))
+    assert (await soon(client.receive())).state.epoch == sense.spool.epoch
+
+
+async def test_an_acknowledgement_that_an_epoch_overtook_is_answered_with_the_state(sense, client):
+    append(sense, event("a"))
+    await client.send(Request(open=seam_pb2.SeamOpen()))
+    old = (await soon(client.receive())).state.epoch
+    sense.spool.new_epoch()
+    await client.send(Request(ack=seam_pb2.SeamAck(epoch=old, durable_through=1)))
+    assert (await soon(client.receive())).state.epoch == sense.spool.epoch != old
+    await client.send(Request(ack=seam_pb2.SeamAck(epoch=old, durable_through=1)))
+    assert "epoch" in (await soon(client.receive())).error.message
+
+
 @pytest.mark.parametrize(
     "request_",
     [

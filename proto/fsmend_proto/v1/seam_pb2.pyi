@@ -247,7 +247,7 @@ Global___SeamReply: _TypeAlias = SeamReply  # noqa: Y015
 
 @_typing.final
 class SeamState(_message.Message):
-    """Answer to SeamOpen, and to SeamNewEpoch."""
+    """Answer to SeamOpen and SeamNewEpoch; to any request after the spool began an epoch by itself, because its disk failed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
