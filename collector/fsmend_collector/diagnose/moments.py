@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, or_, select
 
 from fsmend_collector.ask.words import Word, words_after
-from fsmend_collector.commands import FINAL_STATES
+from fsmend_collector.commands import FINAL_STATES, is_given_up
 from fsmend_collector.diagnose.obeying import obey
 from fsmend_collector.diagnosis import FleetDiagnosis, IncidentChange
 from fsmend_collector.diagnosis.words import BY_OPERATOR
@@ -87,7 +87,8 @@ def _of_commands(connection: Connection, since_ns: int) -> Iterator[Moment]:
     for row in connection.execute(select(commands).where(unfinished).order_by(commands.c.created_ns, commands.c.id)):
         target = command_pb2.Command.FromString(row.command).target
         yield Moment(row.created_ns, _command(row.id, row.agent_id, target, _QUEUED, row.action), lasts=True)
-        if row.last_update is None and row.finished_ns and row.state in FINAL_STATES:
+        own = row.last_update is None or is_given_up(row.state, row.last_update)
+        if own and row.finished_ns and row.state in FINAL_STATES:
             yield Moment(row.finished_ns, _command(row.id, row.agent_id, target, row.state, row.action))
 
 
