@@ -24,12 +24,12 @@ from fsmend_proto.v1.event_pb2 import Clocks
 _READER_SECONDS = 1.0
 
 
-def _epoch_in(directory: Path) -> str:
-    """Return the epoch that a directory's ledger names; empty when it has none that can be read."""
+def _epoch_in(directory: Path) -> str | None:
+    """Return the epoch that a directory's ledger names, empty when it has none; None when nobody can tell."""
     try:
         ledger = Ledger.read(directory)
     except (SpoolError, OSError):
-        return ""
+        return None
     return ledger.epoch if ledger else ""
 
 
@@ -50,8 +50,8 @@ class SpoolCore:
         self._quarantine = Quarantine(storage.primary, limits.quarantine_max_bytes)
         self._unkept: Loss | None = None
         on_disk, in_memory = (_epoch_in(directory) for directory in storage.directories)
-        # The epoch that no disk knows of; empty while the spool stands on its disk.
-        self._memory_epoch = in_memory if in_memory != on_disk else ""
+        # The epoch that no disk knows of for certain; empty while the spool stands on its disk.
+        self._memory_epoch = "" if on_disk in {None, in_memory} else in_memory or ""
         self._recover()
         if storage.durable:
             self._move_back()  # an earlier life may have ended while it stood on memory
@@ -248,7 +248,8 @@ class SpoolCore:
         except OSError as error:
             self._storage.give_way(error)
             return
-        self._memory_epoch = ""
+        finally:
+            self._memory_epoch = ""  # also a write that failed may have told the disk
         remove(fallback / LEDGER_NAME)
 
     # --- reading -----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 from agent.spool.spooling import Bench, counted, drain, event, limits, update
 
 from fsmend_agent.spool import ballast, core, segment, storage
+from fsmend_agent.spool.ledger import Ledger
 from fsmend_proto.v1 import record_pb2
 
 
@@ -179,6 +180,51 @@ def test_each_time_that_the_disk_fails_has_its_own_epoch_and_acknowledged_record
         assert [record.event.message for record in drain(spool)] == [f"memory {number}"]
         assert spool.epoch == epochs[-1]
     assert len(set(epochs)) == 3
+
+
+def test_a_way_back_that_fails_may_have_told_the_disk_of_the_epoch(bench, disk, monkeypatch):
+    spool = bench.open()
+    spool.append([event("1")])
+    disk.failing["spool"] = errno.EIO
+    spool.append([event("2")])
+    disk.failing.clear()
+    real_write = Ledger.write
+
+    def write_and_fail(ledger, directory):
+        real_write(ledger, directory)
+        if directory == bench.root / "spool":
+            raise OSError(errno.EIO, "the directory could not be synced")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "write", write_and_fail)
+        spool.tend()
+    assert not spool.durable
+    spool.append([event("lost")])
+    told = {(spool.epoch, record.sequence): record.event.message for record in drain(spool)}
+    spool = power_cut(bench)
+    spool.append([event("new")])
+    again = {(spool.epoch, record.sequence): record.event.message for record in drain(spool)}
+    assert [again[name] for name in told.keys() & again.keys() if again[name] != told[name]] == []
+    assert "new" in again.values()
+
+
+def test_an_epoch_that_a_disk_which_cannot_be_read_may_know_is_left(bench, disk, monkeypatch):
+    spool = bench.open()
+    spool.append([event("1")])
+    on_disk = spool.epoch
+    disk.failing["spool"] = errno.EROFS
+    bench.open()  # writes the ledger to memory; nothing happens then
+    real_read = Ledger.read
+
+    def read(directory):
+        if directory == bench.root / "spool":
+            raise OSError(errno.EIO, "the disk is gone")
+        return real_read(directory)
+
+    monkeypatch.setattr(Ledger, "read", read)
+    spool = bench.open()
+    spool.append([event("lost")])
+    assert spool.epoch != on_disk
 
 
 def test_a_reader_that_hangs_in_the_disk_keeps_no_record_out(bench, disk, monkeypatch):
