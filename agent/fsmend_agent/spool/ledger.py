@@ -16,7 +16,7 @@ from fsmend_agent.spool.files import read_bounded, replace_file
 from fsmend_agent.spool.frame import MAX_SEQUENCE
 
 NAME = "ledger"
-_LIMIT_BYTES = 65_536
+_LIMIT_BYTES = 1 << 20  # a disk that comes and goes begins an epoch an hour; the collector may be away
 _RETIRED_KEPT = 16
 
 
