@@ -120,9 +120,16 @@ class PathResolver:
         return [b""] * len(batch)
 
     def _is_to_be_asked(self, wanted: Wanted) -> bool:
-        """Say whether the kernel is to be asked for a path: it is not known, nor known to have failed just now."""
-        now = asyncio.get_running_loop().time()
-        return wanted.key not in self._known and self._failed.get(wanted.key, 0.0) <= now
+        """Say whether the kernel is to be asked for a path: it is not known, nor known to have failed just now.
+
+        When more failed just now than can be remembered, no other one is asked for either.
+        """
+        if wanted.key in self._known:
+            return False
+        until = self._failed.get(wanted.key)
+        if until is None:
+            until = next(iter(self._failed.values())) if len(self._failed) >= KEEP_PATHS else 0.0
+        return until <= asyncio.get_running_loop().time()
 
     def _note(self, wanted: Wanted, path: bytes) -> None:
         """Remember an answer, and that there was none."""

@@ -98,6 +98,25 @@ async def test_a_report_that_the_search_itself_causes_leads_to_no_other_search(m
     assert (len(sent), len(searches)) == (3, 1)
     resolver.close()
 
+async def test_more_broken_inodes_than_are_remembered_lead_to_no_endless_search(monkeypatch, wanted):
+    loop, sent, searches = asyncio.get_running_loop(), [], []
+
+    def reads_the_broken_directories(batch):
+        searches.extend(batch)
+        for one in batch if len(searches) < 400 else []:
+            loop.call_soon_threadsafe(resolver.add, wanted(one.event.count))
+        return [b""] * len(batch)
+
+    monkeypatch.setattr(_paths, "resolve_all", reads_the_broken_directories)
+    monkeypatch.setattr(_paths, "KEEP_PATHS", 8)
+    resolver = PathResolver(sent.append)
+    for number in range(40):
+        resolver.add(wanted(number))
+    await settle(sent, 80)
+    await asyncio.sleep(0.1)
+    assert (len(sent), len(searches)) == (80, 40)
+    resolver.close()
+
 
 async def test_what_had_no_path_is_asked_for_again_later(monkeypatch, wanted):
     answers = iter([[b""], [b"found"]])
