@@ -98,6 +98,7 @@ async def test_a_report_that_the_search_itself_causes_leads_to_no_other_search(m
     assert (len(sent), len(searches)) == (3, 1)
     resolver.close()
 
+
 async def test_more_broken_inodes_than_are_remembered_lead_to_no_endless_search(monkeypatch, wanted):
     loop, sent, searches = asyncio.get_running_loop(), [], []
 
