@@ -22,7 +22,7 @@ from fsmend_agent.xfs.targeted import Rest, Targeted, keep
 from fsmend_proto.v1 import command_pb2 as pb
 
 FOUND_LIMIT = 1024
-"""So many findings are named; the others are counted, and stand in the kernel's health all the same."""
+"""So many findings are named; the others are counted, and keep the verdict from being a good one."""
 
 REPORT_SECONDS = 0.5
 CHUNKS = 16
@@ -73,7 +73,9 @@ class Sweep:
 
     Attributes:
         found: what is corrupt or could not be checked, at most FOUND_LIMIT.
-        mended: what was corrupt and is not any more, likewise.
+        unnamed: how many more there were; nobody asked for these once more.
+        mended: what was corrupt and is not any more, at most FOUND_LIMIT.
+        corrected: how many of them there are.
         pieces: how many were checked.
         corrupt: how many of them are, or were.
         position: of the step that comes next; None at the end.
@@ -91,7 +93,7 @@ class Sweep:
     ) -> None:
         self.found: list[Outcome] = []
         self.mended: list[Outcome] = []
-        self.pieces = self.corrupt = 0
+        self.pieces = self.corrupt = self.corrected = self.unnamed = 0
         self.position: pb.XfsScrubPosition | None = start
         self._fd = fd
         self._geometry = geometry
@@ -152,8 +154,13 @@ class Sweep:
         self._keep(present)
 
     def _keep(self, outcomes: list[Outcome]) -> None:
-        self.found += [one for one in outcomes if not one.proven][: FOUND_LIMIT - len(self.found)]
-        self.mended += [one for one in outcomes if one.proven and one.corrupt][: FOUND_LIMIT - len(self.mended)]
+        found = [one for one in outcomes if not one.proven]
+        mended = [one for one in outcomes if one.proven and one.corrupt]
+        room = FOUND_LIMIT - len(self.found)
+        self.unnamed += len(found[room:])
+        self.corrected += len(mended)
+        self.found += found[:room]
+        self.mended += mended[: FOUND_LIMIT - len(self.mended)]
 
     def _look_again(self) -> None:
         """Ask once more for what could not be checked, while others changed it, or not be mended before others were."""
@@ -261,7 +268,7 @@ class Sweep:
                 stage=f"{'repairing' if self._repair else 'checking'} {step.items[0].name}",
                 percent=begin + weight * step.share,
                 errors_found=self.corrupt,
-                errors_corrected=len(self.mended),
+                errors_corrected=self.corrected,
                 xfs_position=step.position,
             )
         )

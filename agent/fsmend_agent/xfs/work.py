@@ -50,6 +50,7 @@ class XfsWork:
         self._by_piece = resume is not None
         self._resume = resume or pb.XfsScrubPosition()
         self._whole: whole.WholeResult | None = None
+        self._unnamed = 0
 
     def check(self) -> None:
         """Test the preconditions, and understand the items.
@@ -114,6 +115,7 @@ class XfsWork:
     def _swept(self, sweep: Sweep) -> pb.CommandResult:
         """Return the result of a run over the whole, as far as it came."""
         named = [*sweep.found, *sweep.mended][:FOUND_LIMIT]
+        self._unnamed = sweep.unnamed
         try:
             result = self._conclude(named, sweep.pieces, sweep.corrupt)
         except OSError:  # a filesystem that shut down does not tell its health
@@ -205,7 +207,7 @@ class XfsWork:
         """Judge by the last look at every item, by xfs_scrub's status, and by the health that the kernel tells now."""
         left = [one for one in outcomes if not one.proven and not one.absent]
         unclean = self._whole is not None and not self._whole.is_clean
-        if left or unclean or sick:
+        if left or unclean or sick or self._unnamed:
             return pb.VERDICT_OFFLINE_NEEDED if offline else pb.VERDICT_NOT_HEALED
         corrupt = any(one.corrupt for one in result.xfs_scrubs)
         return pb.VERDICT_HEALED if corrupt else pb.VERDICT_CLEAN
@@ -220,6 +222,7 @@ class XfsWork:
         left = [one.item.name for one in outcomes if not one.proven and not one.absent]
         words += [f"repaired {', '.join(mended[:8])}"] if mended else []
         words += [f"left {', '.join(left[:8])}"] if left else []
+        words += [f"left {self._unnamed} more that are not named"] if self._unnamed else []
         words += [f"sick {', '.join(sick[:8])}"] if sick else []
         words += [self._whole.meaning] if self._whole is not None else []
         words += [f"offline needed: {offline}"] if offline else []

@@ -1,5 +1,8 @@
 """Check of XFS: it finds, and it changes nothing."""
 
+import errno
+from dataclasses import replace
+
 import pytest
 from agent.xfs_kernel import Item, Kernel, item, order
 
@@ -99,6 +102,22 @@ def test_the_summary_counts_what_is_not_named_too(kernel):
     result = whole(kernel)
     assert len(result.xfs_scrubs) == 1024
     assert "1800 of " in result.summary
+
+
+def test_what_was_not_named_and_so_not_looked_at_again_is_not_clean(kernel):
+    kernel.generations = {64 + number: 1 for number in range(900)}
+    scrub_one, asked = kernel.scrub_one, set()
+
+    def busy_until_the_end(fd, scrub_type, **where):
+        answer = scrub_one(fd, scrub_type, **where)
+        asked.add(scrub_type)
+        busy = scrub_type in {ScrubType.INODE, ScrubType.BMBTD} and ScrubType.FSCOUNTERS not in asked
+        return replace(answer, errno=errno.EBUSY) if busy else answer
+
+    kernel.scrub_one = busy_until_the_end
+    result = whole(kernel)
+    assert result.verdict == pb.VERDICT_NOT_HEALED
+    assert "left 776 more that are not named" in result.summary
 
 
 def test_a_position_beside_items_makes_no_sense(kernel):

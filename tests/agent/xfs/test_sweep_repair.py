@@ -66,6 +66,16 @@ def test_what_was_mended_is_on_the_disk_before_a_later_place_is_told(kernel):
     assert kept[0] <= mended + 3
 
 
+def test_progress_counts_what_was_mended_beyond_what_is_named(kernel, monkeypatch):
+    monkeypatch.setattr("fsmend_agent.xfs.sweep.FOUND_LIMIT", 1)
+    monkeypatch.setattr("fsmend_agent.xfs.sweep.REPORT_SECONDS", 0.0)
+    kernel.corrupt, reports = {BNOBT1, CNTBT1, DIR131}, []
+    action = RepairXfs(order(reports, repair_xfs=pb.RepairXfs(resume=BEGINNING)))
+    action.check()
+    action.run()
+    assert (reports[-1].errors_found, reports[-1].errors_corrected) == (3, 3)
+
+
 def test_a_healthy_filesystem_is_clean(kernel):
     result = mend()
     assert (result.verdict, list(result.xfs_scrubs)) == (pb.VERDICT_CLEAN, [])
