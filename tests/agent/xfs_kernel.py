@@ -45,7 +45,7 @@ class Kernel:
     def scrub_one(self, _fd, scrub_type, *, repair=False, inode=0, generation=0, group=0):
         item = Item(scrub_type, group=group, inode=inode)
         self.calls.append((item, repair, generation))
-        self.sick = {one for one in self.sick if one != item}
+        self.sick.discard(item)
         if item in self.absent:
             return Answer(scrub_type, NONE, errno.ENOENT)
         if item in self.once:
