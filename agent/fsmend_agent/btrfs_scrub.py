@@ -99,17 +99,17 @@ class ScrubSpeed:
         self._set = ""
 
     def limit(self, bytes_per_second: int, remember: Callable[[str, str], None] = lambda _key, _value: None) -> None:
-        """Set the limit and remember the one before; 0 leaves it. A kernel without the file has no limit.
+        """Set the limit and remember the one before; 0 leaves it.
 
         Raises:
-            OSError: it cannot be set, or what was there before cannot be remembered; then nothing was changed.
+            OSError: EOPNOTSUPP: the kernel has none. Others: it cannot be set, or what was there before cannot be
+                remembered. Nothing was changed then.
         """
         if not bytes_per_second:
             return
-        try:
-            before = self._path.read_text(encoding="ascii").strip()
-        except FileNotFoundError:
-            return
+        if not self._path.exists():
+            raise OSError(errno.EOPNOTSUPP, "this kernel has no limit for scrubs, Linux 5.14 has one", str(self._path))
+        before = self._path.read_text(encoding="ascii").strip()
         remember(self.key, f"{before} {bytes_per_second}")
         self._path.write_text(str(bytes_per_second), encoding="ascii")
         self._before, self._set = before, str(bytes_per_second)

@@ -175,12 +175,13 @@ def test_a_note_that_makes_no_sense_is_left_alone(tmp_path, key, value):
     ScrubSpeed.restore_noted(tmp_path, key, value)
 
 
-def test_no_limit_asked_or_none_in_this_kernel_changes_nothing(limit_file, tmp_path):
+def test_no_limit_asked_changes_nothing_and_none_in_this_kernel_is_an_error(limit_file, tmp_path):
     speed = ScrubSpeed(tmp_path, "u", 2)
     speed.limit(0)
     speed.restore()
     assert limit_file.read_text() == "123\n"
     other = ScrubSpeed(tmp_path, "u", 3)
-    other.limit(5)
+    with pytest.raises(OSError, match=r"Linux 5\.14"):
+        other.limit(5)
     other.restore()
     assert not (tmp_path / "u/devinfo/3").exists()

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from errno import EINPROGRESS, EROFS
+from errno import EINPROGRESS, EOPNOTSUPP, EROFS
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,7 +94,8 @@ class ScrubBtrfs(Action):
     def run(self) -> pb.CommandResult:
         """Scrub the devices side by side, as `btrfs scrub start` does."""
         scrubs = [DeviceScrub(self.order.fd, device, self.message) for device in self.devices]
-        speeds = [ScrubSpeed(SYSFS, self.order.target.uuid, one.devid) for one in scrubs]
+        # Of a device that is missing nothing is read.
+        speeds = [ScrubSpeed(SYSFS, self.order.target.uuid, one.device_id) for one in self.devices if one.path]
         try:
             self._limit(speeds)
             threads = [threading.Thread(target=scrub.run, name=f"scrub {scrub.devid}", daemon=True) for scrub in scrubs]
@@ -113,7 +114,9 @@ class ScrubBtrfs(Action):
                 speed.limit(self.message.limit_bytes_per_second, self.order.remember)
         except OSError as error:
             text = f"the limit cannot be set so that it is taken back for certain: {error}; nothing was scrubbed"
-            raise ActionRefused(pb.REFUSAL_CODE_UNSPECIFIED, text) from error
+            unsupported = error.errno == EOPNOTSUPP
+            code = pb.REFUSAL_CODE_NOT_SUPPORTED if unsupported else pb.REFUSAL_CODE_UNSPECIFIED
+            raise ActionRefused(code, text) from error
 
     def _watch(self, scrubs: list[DeviceScrub], threads: list[threading.Thread]) -> None:
         """Report progress and obey `cancelled` until every thread has ended."""

@@ -131,6 +131,14 @@ def test_without_its_limit_nothing_is_scrubbed_and_what_was_set_is_put_back(kern
     assert [file.read_text().strip() for file in files] == ["0", "0", "0"]
 
 
+def test_a_kernel_without_limits_refuses_a_scrub_that_must_have_one(kernel, action, tmp_path, monkeypatch):
+    monkeypatch.setattr(scrub_btrfs, "SYSFS", tmp_path)
+    kernel.outcomes = dict.fromkeys((1, 2, 3), lambda: pytest.fail("it was scrubbed"))
+    with pytest.raises(ActionRefused, match=r"Linux 5\.14") as refused:
+        checked(action(limit_bytes_per_second=4096)).run()
+    assert refused.value.code == pb.REFUSAL_CODE_NOT_SUPPORTED
+
+
 def test_one_failing_device_fails_the_whole_but_every_one_is_listed(kernel, action):
     kernel.outcomes[2] = OSError(errno.EINPROGRESS, "no")
     with pytest.raises(ActionFailed, match="devid 2: " + os.strerror(errno.EINPROGRESS)) as failed:
