@@ -160,7 +160,7 @@ def _diagnosis_faults(connection: Connection, since_ns: int) -> list[str]:
 
 
 def _set_aside(connection: Connection) -> list[str]:
-    """Return what the calendar noted of checks that no later one has taken the place of."""
+    """Return what the calendar noted of checks that no later one has taken the place of, but for hosts that left."""
     later = commands.alias()
     replaced = (
         select(later.c.id)
@@ -169,7 +169,8 @@ def _set_aside(connection: Connection) -> list[str]:
     )
     chosen = select(agents.c.host_name, audit.c.detail).where(audit.c.object_kind == "scheduled")
     chosen = chosen.join(commands, commands.c.id == audit.c.object_id)
-    chosen = chosen.join(agents, agents.c.agent_id == commands.c.agent_id).where(~replaced.exists())
+    chosen = chosen.join(agents, agents.c.agent_id == commands.c.agent_id)
+    chosen = chosen.where(agents.c.revoked_ns == 0, ~replaced.exists())
     return [f"{row.host_name}: {row.detail}" for row in connection.execute(chosen.order_by(audit.c.id).limit(_LISTED))]
 
 
