@@ -111,6 +111,7 @@ class PastScrub:
         ended_ns: 0 while it is not over.
         unfinished: btrfs devices that it did not finish, and the byte where each stopped.
         position: where a check or repair of a whole XFS stopped.
+        unheard: the collector gave it up after a day without news; that its host ended with it, nobody says.
         tries: so many in a row ended with their host, at the same place; the beginning, before any progress, is one.
     """
 
@@ -121,6 +122,7 @@ class PastScrub:
     ended_ns: int = 0
     unfinished: tuple[tuple[int, int], ...] = ()
     position: command_pb2.XfsScrubPosition | None = None
+    unheard: bool = False
     tries: int = 0
 
     @property
@@ -130,7 +132,7 @@ class PastScrub:
 
     def after(self, before: "PastScrub | None") -> "PastScrub":
         """Return it with its tries counted, given the filesystem's command before it that began."""
-        if self.state != command_pb2.COMMAND_STATE_UNKNOWN:
+        if self.state != command_pb2.COMMAND_STATE_UNKNOWN or self.unheard:
             return self
         place = (self.position, self.unfinished)
         same = before is not None and (before.position, before.unfinished) == place

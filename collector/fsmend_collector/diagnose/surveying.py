@@ -5,6 +5,7 @@ A look at a fleet of 20,000 hosts would otherwise decode every inventory to lear
 
 import functools
 import json
+import time
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from fsmend_collector.background import NEVER_BEGAN, ORDERED_BY, Candidate, PastScrub
-from fsmend_collector.commands import OPEN_STATES
+from fsmend_collector.commands import OPEN_STATES, is_given_up
 from fsmend_collector.store.schema import command_updates, commands, hosts
 from fsmend_proto.v1 import command_pb2, inventory_pb2, record_pb2
 
@@ -72,7 +73,8 @@ class Survey:
         for row in connection.execute(chosen.order_by(commands.c.created_ns, commands.c.id)).yield_per(_ROWS_A_READ):
             self._take(_past(row, _progress(connection, row)), is_open=row.state in OPEN_STATES)
             through_ns = max(through_ns, row.updated_ns)
-        self._commands_through_ns = through_ns
+        # A clock that ran ahead and was set back must not hide what changes until it is there again.
+        self._commands_through_ns = min(through_ns, time.time_ns())
 
     def _take(self, past: PastScrub, *, is_open: bool) -> None:
         """Take a command as it is now."""
@@ -133,6 +135,7 @@ def _past(row: Any, progress: command_pb2.Progress) -> PastScrub:
         ended_ns=row.finished_ns,
         unfinished=_unfinished(command.scrub_btrfs, last.result, progress),
         position=_position(command, last.result, progress),
+        unheard=is_given_up(row.state, row.last_update),
     )
 
 

@@ -5,10 +5,12 @@ import time
 
 import pytest
 from collector.rig import batch, eventually
+from sqlalchemy import text
 
-from fsmend_collector.background import CalendarConfig, CalendarRule
+from fsmend_collector.background import DAY_NS, CalendarConfig, CalendarRule
 from fsmend_collector.diagnose.scheduling import Background
 from fsmend_collector.diagnose.surveying import Survey
+from fsmend_collector.dispatch import expire_commands
 from fsmend_collector.server.health_checks import assess
 from fsmend_collector.store.health_reads import SourceStates, read_health_facts
 from fsmend_proto.v1 import command_pb2, event_pb2, inventory_pb2, record_pb2
@@ -155,9 +157,37 @@ async def test_a_check_that_ends_its_host_again_before_any_progress_waits_and_a_
         [] if further else [1]
     )
     assert len(await commands(rig)) == 2
+    for revoked_ns, told in ((1, False), (0, not further)):
+        await change(rig, f"UPDATE agents SET revoked_ns = {revoked_ns}")
+        facts = await rig.collector.store.read(read_health_facts, SourceStates(), time.time_ns())
+        assert bool(facts.set_aside) is told
     await background(rig, interval_days=1e-6).look()
     facts = await rig.collector.store.read(read_health_facts, SourceStates(), time.time_ns())
     assert facts.set_aside == []
+
+
+async def test_what_nobody_heard_of_ended_with_no_host(rig):
+    _agent, stream = await connected(rig)
+    for _ in range(2):
+        await background(rig, interval_days=1e-6).look()
+        await stream.until("command")
+        await change(rig, f"UPDATE commands SET not_after_ns = not_after_ns - {2 * DAY_NS}")
+        await rig.collector.store.write(expire_commands, time.time_ns())
+        await asyncio.sleep(0.1)
+    _, past, _ = await rig.collector.store.read(Survey().read, frozenset())
+    assert [(one.state, one.unheard, one.tries) for one in past] == [(UNKNOWN, True, 0)]
+
+
+async def test_a_survey_sees_what_ends_after_the_clock_was_set_back(rig):
+    agent, stream = await connected(rig)
+    await background(rig).look()
+    command = await stream.until("command")
+    await change(rig, f"UPDATE commands SET updated_ns = updated_ns + {DAY_NS}")
+    survey = Survey()
+    await rig.collector.store.read(survey.read, frozenset())
+    await report(agent, stream, 2, command.id, command_pb2.CommandUpdate(state=UNKNOWN))
+    _, past, _ = await rig.collector.store.read(survey.read, frozenset())
+    assert [one.state for one in past] == [UNKNOWN]
 
 
 async def test_a_survey_that_goes_on_knows_what_a_new_one_does(rig):
@@ -180,6 +210,15 @@ async def test_a_survey_that_goes_on_knows_what_a_new_one_does(rig):
 def known(read):
     candidates, past, busy = read
     return candidates, sorted(past, key=lambda one: one.command_id), busy
+
+
+async def change(rig, statement):
+    """Change rows behind the collector's back."""
+
+    def write(connection):
+        connection.execute(text(statement))
+
+    await rig.collector.store.write(write)
 
 
 async def report(agent, stream, number, command_id, update):
