@@ -17,7 +17,7 @@ from fsmend_agent.errors import ActionFailed
 from fsmend_agent.kernel import xfs
 from fsmend_agent.kernel.xfs_health import MetaPath, ScrubType
 from fsmend_agent.xfs.items import AG_TYPES, RTGROUP_TYPES, SUMMARIES, Item
-from fsmend_agent.xfs.outcome import Outcome
+from fsmend_agent.xfs.outcome import ENDS_IT, Outcome
 from fsmend_agent.xfs.targeted import Rest, Targeted, keep
 from fsmend_proto.v1 import command_pb2 as pb
 
@@ -166,6 +166,8 @@ class Sweep:
         """Ask once more for what could not be checked, while others changed it, or not be mended before others were."""
         before, self.found = self.found, []
         unsure = [one for one in before if one not in self._unlisted and (self._repair or not one.corrupt)]
+        # What does not read comes last: after it nothing else is asked for.
+        unsure.sort(key=lambda one: one.errno in ENDS_IT)
         # By what was asked: a check may learn an inode's generation, and its item is another one then.
         asked = [one.item for one in unsure]
         again = dict(zip(asked, self._ask(asked, repair=self._repair), strict=True))

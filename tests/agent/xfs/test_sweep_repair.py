@@ -86,6 +86,14 @@ def test_what_waits_for_something_behind_it_is_mended_in_the_end(kernel):
     assert mend().verdict == pb.VERDICT_HEALED
 
 
+def test_what_cannot_be_read_keeps_nothing_else_from_being_mended_in_the_end(kernel):
+    unreadable = Item(ScrubType.BNOBT, group=0)
+    kernel.corrupt, kernel.needs = {unreadable, BNOBT1, DIR131}, {BNOBT1: DIR131}
+    kernel.errnos = {unreadable: errno.EIO}
+    assert mend().verdict == pb.VERDICT_OFFLINE_NEEDED
+    assert kernel.corrupt == {unreadable}
+
+
 def test_a_summary_is_not_mended_over_what_is_left(kernel):
     kernel.corrupt, kernel.errnos = {DIR131, NLINKS}, {DIR131: errno.EOPNOTSUPP}
     result = mend()
