@@ -139,7 +139,8 @@ class Sweep:
         if not self._repair or not bad or (self.found and bad[0].item.scrub_type in SUMMARIES):
             return outcomes
         tried = dict(zip((one.item for one in bad), self._ask([one.item for one in bad], repair=True), strict=True))
-        keep(self._fd)
+        if any(one.mended for one in tried.values()):
+            keep(self._fd)
         return [_later(one, tried.get(one.item)) for one in outcomes]
 
     def _is_cut_short(self, one: Outcome) -> bool:

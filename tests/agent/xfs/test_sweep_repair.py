@@ -76,6 +76,12 @@ def test_progress_counts_what_was_mended_beyond_what_is_named(kernel, monkeypatc
     assert (reports[-1].errors_found, reports[-1].errors_corrected) == (3, 3)
 
 
+def test_where_nothing_was_mended_nothing_is_written_to_the_disk(kernel):
+    kernel.corrupt, kernel.errnos = {DIR131}, {DIR131: errno.EOPNOTSUPP}
+    mend()
+    assert kernel.kept == []
+
+
 def test_a_healthy_filesystem_is_clean(kernel):
     result = mend()
     assert (result.verdict, list(result.xfs_scrubs)) == (pb.VERDICT_CLEAN, [])
