@@ -159,12 +159,17 @@ class FanotifySource(Source):
     def _send(self, record: FsError, units: Units, clocks: pb.Clocks, paths: PathResolver) -> None:
         event = self._convert(record, units, clocks)
         filesystem = self.watch.filesystems.by_fsid(record.fsid)
-        if filesystem is not None and filesystem.uuid in self.watch.xfs_monitored:
+        if filesystem is not None and self._is_monitored(filesystem):
             event.others_unknown = False  # XFS's own monitor names each of them
         if filesystem is None or record.is_superblock:
             self.watch.emit(event)
         else:
             paths.add(Wanted(event, filesystem, record.handle_type, record.handle))
+
+    def _is_monitored(self, filesystem: "MountedFilesystem") -> bool:
+        """Say whether XFS's own monitor watches it; that of a UUID is not its clone's."""
+        uuid = filesystem.uuid
+        return uuid in self.watch.xfs_monitored and self.watch.filesystems.by_uuid(uuid) is not None
 
     def _convert(self, record: FsError, units: Units, clocks: pb.Clocks) -> pb.Event:
         """Make the event of a record. What a storm's records share is made once a read and copied: it takes half."""

@@ -50,10 +50,11 @@ def test_merged_errors_count_and_widen(make_stage):
     assert (event.count, event.others_unknown, event.errno, event.inode.ino) == (2, True, errno.EUCLEAN, 13)
 
 
-@pytest.mark.parametrize("monitored", [True, False])
-async def test_merged_errors_of_an_xfs_are_named_by_its_own_monitor(make_stage, make_filesystem, monitored):
+@pytest.mark.parametrize(("monitored", "cloned"), [(True, False), (False, False), (True, True)])
+async def test_merged_errors_of_an_xfs_are_named_by_its_own_monitor(make_stage, make_filesystem, monitored, cloned):
     filesystem = make_filesystem(fsid="52d1f19aafdea29e")
-    stage = make_stage(filesystem)
+    original = make_filesystem(names=("loop1",), mount_points=(b"/original",))
+    stage = make_stage(filesystem, *[original] * cloned)
     if monitored:
         stage.watch.xfs_monitored.add(filesystem.uuid)
     source, paths, units = FanotifySource(stage.watch), PathResolver(stage.watch.emit), Units(stage.watch)
@@ -61,7 +62,7 @@ async def test_merged_errors_of_an_xfs_are_named_by_its_own_monitor(make_stage, 
         source._send(record, units, stage.watch.clock.now(), paths)
     paths.close()
     (event,) = stage.events
-    assert (event.count, event.others_unknown) == (2, not monitored)
+    assert (event.count, event.others_unknown) == (2, cloned or not monitored)
 
 
 def test_an_error_of_the_superblock_names_no_inode(make_stage):
