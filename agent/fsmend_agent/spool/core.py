@@ -104,8 +104,7 @@ class SpoolCore:
         """Write records where they can be kept, or return why they cannot."""
         while True:
             try:
-                if not self._storage.durable and self._memory_epoch != self._ledger.epoch:
-                    self._leave_disk()
+                self._leave_disk()
                 self._write(self._number(records))
             except OSError as error:
                 self._abandon_writer()
@@ -116,7 +115,7 @@ class SpoolCore:
             return None
 
     def _leave_disk(self) -> None:
-        """Begin a new epoch in memory, whose sequences a power cut cannot bring back.
+        """Begin a new epoch in memory, unless there is one, whose sequences a power cut cannot bring back.
 
         The disk does not learn what is numbered here. In the same epoch those numbers would be given again after a
         power cut, and a collector that has them already would take the new records for the old ones.
@@ -124,8 +123,10 @@ class SpoolCore:
         Raises:
             OSError: not even the memory takes the ledger.
         """
+        if self._storage.durable or self._memory_epoch == self._ledger.epoch:
+            return
         self._close_writer()
-        # A read that hangs in the failing disk must not keep new records out; then the next append tries again.
+        # A read that hangs in the failing disk must not keep new records out; the next append or `tend` tries again.
         if not self._reading.acquire(timeout=_READER_SECONDS):
             return
         try:

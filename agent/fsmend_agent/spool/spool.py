@@ -204,6 +204,9 @@ class Spool(SpoolCore):
             if self._storage.returns():
                 self._move_back()
             self._storage.tend()
+            if any(segment.directory == self._storage.current for segment in self._segments):
+                with contextlib.suppress(OSError):  # the next append tries again, and says so
+                    self._leave_disk()
             before = self._clocks().wall_ns // 1_000_000_000 - self._limits.max_age_seconds
             if any(segment.newest_seconds < before for segment in self._segments):
                 self._close_writer()

@@ -241,6 +241,21 @@ def test_a_reader_that_hangs_in_the_disk_keeps_no_record_out(bench, disk, monkey
     assert [record.event.message for record in drain(spool)] == ["1", "2", "3"]
 
 
+def test_what_was_kept_while_a_reader_hung_leaves_the_epoch_of_the_disk_as_soon_as_it_can(bench, disk, monkeypatch):
+    monkeypatch.setattr(core, "_READER_SECONDS", 0.01)
+    spool = bench.open()
+    spool.append([event("1")])
+    epoch = spool.epoch
+    disk.failing["spool"] = errno.EIO
+    with spool._reading:
+        spool.append([event("2")])
+        spool.tend()
+        assert spool.epoch == epoch
+    spool.tend()
+    assert spool.epoch != epoch
+    assert [record.event.message for record in drain(spool)] == ["1", "2"]
+
+
 def test_acknowledging_goes_on_while_the_disk_fails(bench, disk):
     spool = bench.open()
     spool.append([event("1")])
