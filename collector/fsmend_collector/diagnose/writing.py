@@ -16,6 +16,7 @@ from fsmend_collector.diagnosis.groups.marks import Journal
 from fsmend_collector.ingest.plan import MAX_SIGNED
 from fsmend_collector.store import counters
 from fsmend_collector.store.schema import incident_evidence, incidents
+from fsmend_collector.waiting import OPEN
 from fsmend_proto.v1 import incident_pb2
 
 DIAGNOSED_THROUGH = "diagnosed_through"
@@ -105,8 +106,9 @@ def _write_incident(connection: Connection, incident: incident_pb2.Incident) -> 
 
 
 def write_recommendation(connection: Connection, incident_id: str, recommendation: str) -> None:
-    """Change what a stored incident recommends; nothing when it is not there (any more)."""
-    stored = connection.execute(select(incidents.c.incident).where(incidents.c.id == incident_id)).scalar()
+    """Change what a stored incident recommends; nothing when it is not there (any more), or is over meanwhile."""
+    going_on = (incidents.c.id == incident_id, incidents.c.state.in_(OPEN))
+    stored = connection.execute(select(incidents.c.incident).where(*going_on)).scalar()
     if stored is not None:
         incident = incident_pb2.Incident.FromString(stored)
         incident.recommendation = recommendation

@@ -6,11 +6,13 @@ from collector.diagnose.rack import corrupt, inventory
 from collector.rig import batch, eventually
 
 from fsmend_collector.diagnose import ordering
+from fsmend_collector.diagnose.writing import Conclusions, write_conclusions, write_recommendation
 from fsmend_collector.dispatch import Dispatch
 from fsmend_collector.errors import StoreError
 from fsmend_collector.server.health_checks import assess
 from fsmend_collector.store.health_reads import HealthFacts
 from fsmend_collector.waiting import Backlog
+from fsmend_proto.v1 import incident_pb2
 
 CORRUPT = "SELECT id FROM incidents WHERE code='FS_DATA_CORRUPTION'"
 COMMANDS = "SELECT incident_id FROM commands"
@@ -26,9 +28,10 @@ async def count(rig, sql, wanted):
 
 
 async def test_an_order_that_takes_long_does_not_hold_up_diagnosis_and_none_is_lost(rig, monkeypatch):
-    create, free = Dispatch.create, asyncio.Event()
+    create, begun, free = Dispatch.create, asyncio.Event(), asyncio.Event()
 
     async def slow(self, *arguments):
+        begun.set()
         await free.wait()
         return await create(self, *arguments)
 
@@ -36,6 +39,7 @@ async def test_an_order_that_takes_long_does_not_hold_up_diagnosis_and_none_is_l
     agent, stream = await connected(rig)
     await stream.send(batch(agent.epoch, 1, inventory(1, "h-0-00", 0), corrupt(2, "h-0-00", 0)))
     await eventually(lambda: count(rig, CORRUPT, 1))
+    await begun.wait()  # else all three may be taken at once
     await stream.send(batch(agent.epoch, 3, corrupt(3, "h-0-00", 1), corrupt(4, "h-0-00", 2)))
     await eventually(lambda: count(rig, CORRUPT, 3))
     assert await rig.rows(COMMANDS) == []
@@ -89,3 +93,17 @@ def test_a_policy_that_is_a_minute_behind_is_told():
         facts = HealthFacts(policy_backlog=Backlog(12, seconds, 3))
         details = [line for one in assess(facts, 1).checks if one.code == "POLICY_BEHIND" for line in one.details]
         assert [line[: len(wanted)] for line, wanted in zip(details, told, strict=True)] == told
+
+
+async def test_what_is_over_while_the_policy_looks_at_it_recommends_what_it_did(rig):
+    store = rig.collector.store
+    states = (incident_pb2.INCIDENT_STATE_OPEN, incident_pb2.INCIDENT_STATE_RESOLVED)
+    for state in states:
+        incident = incident_pb2.Incident(id=f"inc-{state}", code="X", state=state, recommendation="wait")
+        told = {incident.id: incident}
+        await store.write(write_conclusions, Conclusions(latest=told))
+        await store.write(write_recommendation, incident.id, "replace the disk")
+    found = [incident_pb2.Incident.FromString(row.incident) for row in await rig.rows("SELECT incident FROM incidents")]
+    assert {one.state: one.recommendation for one in found} == dict(
+        zip(states, ("replace the disk", "wait"), strict=True)
+    )
