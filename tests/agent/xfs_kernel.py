@@ -127,6 +127,19 @@ class Kernel:
         return self
 
 
+class StopAfter(list):
+    """The kernel's calls; the last of so many asks to stop."""
+
+    def __init__(self, limit, cancelled):
+        super().__init__()
+        self._limit, self._cancelled = limit, cancelled
+
+    def append(self, call):
+        super().append(call)
+        if len(self) == self._limit:
+            self._cancelled.set()
+
+
 def order(reports=None, filesystem=FILESYSTEM, fd=0, **action):
     """Make an order as the executor gives it; progress goes into `reports`."""
     command = pb.Command(id="c1", **action)
@@ -144,4 +157,4 @@ def item(scrub_type, **where):
     return pb.XfsScrubItem(type=scrub_type, **where)
 
 
-__all__ = ["FILESYSTEM", "Item", "Kernel", "ScrubType", "item", "order", "replace"]
+__all__ = ["FILESYSTEM", "Item", "Kernel", "ScrubType", "StopAfter", "item", "order", "replace"]

@@ -4,7 +4,7 @@ import errno
 import threading
 
 import pytest
-from agent.xfs_kernel import Item, Kernel
+from agent.xfs_kernel import Item, Kernel, StopAfter
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,19 +31,6 @@ def sweep(kernel, start=None, stop_after=None, reports=None):
     made = Sweep(0, kernel.geometry(0), start or pb.XfsScrubPosition(), cancelled=cancelled, report=report)
     made.run()
     return made, [call[0] for call in kernel.calls]
-
-
-class StopAfter(list):
-    """The kernel's calls; the last of so many asks to stop."""
-
-    def __init__(self, limit, cancelled):
-        super().__init__()
-        self._limit, self._cancelled = limit, cancelled
-
-    def append(self, call):
-        super().append(call)
-        if len(self) == self._limit:
-            self._cancelled.set()
 
 
 def test_every_group_every_inode_and_the_summaries_are_asked_for_once(kernel):

@@ -4,7 +4,7 @@ import errno
 import threading
 
 import pytest
-from agent.xfs_kernel import Item, Kernel, order
+from agent.xfs_kernel import Item, Kernel, StopAfter, order
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,7 +124,7 @@ def test_a_stopped_repair_goes_on_where_it_was_and_leaves_nothing_corrupt(corrup
         position = BEGINNING
         while position is not None:
             cancelled = threading.Event()
-            kernel.calls = _StopAfter(data.draw(st.integers(4, 60)), cancelled)
+            kernel.calls = StopAfter(data.draw(st.integers(4, 60)), cancelled)
             sweep = Sweep(
                 0, kernel.geometry(0), position, cancelled=cancelled, report=lambda _progress: None, repair=True
             )
@@ -134,22 +134,9 @@ def test_a_stopped_repair_goes_on_where_it_was_and_leaves_nothing_corrupt(corrup
         assert kernel.corrupt == set()
 
 
-class _StopAfter(list):
-    """The kernel's calls; the last of so many asks to stop."""
-
-    def __init__(self, limit, cancelled):
-        super().__init__()
-        self._limit, self._cancelled = limit, cancelled
-
-    def append(self, call):
-        super().append(call)
-        if len(self) == self._limit:
-            self._cancelled.set()
-
-
 def test_one_that_is_cancelled_says_where_it_stopped(kernel, monkeypatch):
     action = RepairXfs(order(repair_xfs=pb.RepairXfs(resume=BEGINNING)))
-    kernel.calls = _StopAfter(15, action.order.cancelled)
+    kernel.calls = StopAfter(15, action.order.cancelled)
     action.check()
     with pytest.raises(ActionStopped) as stopped:
         action.run()
