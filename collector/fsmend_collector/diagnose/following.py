@@ -93,7 +93,7 @@ class Following:
         if self._missed and time.monotonic() - self._told_again_seconds >= TELL_AGAIN_SECONDS:
             self._missed, self._told_again_seconds = False, time.monotonic()
             self._do("telling again", now_ns, lambda: [self.engine.told_again(now_ns)])
-        self.pending.put_together(self.isolation, now_ns)
+        self.put_together(now_ns)
         self.pending.isolated, self.isolation.unwritten = self.pending.isolated + self.isolation.unwritten, []
         self.pending.through = self.cursor = through
         return through < queries.last_record_id(connection)
@@ -111,6 +111,10 @@ class Following:
             raise  # the store's trouble is nobody's record: it is tried again
         except Exception as error:  # supervisor: it is isolated and shown  # noqa: BLE001
             self._put_aside(what, error, now_ns)
+
+    def put_together(self, now_ns: int) -> None:
+        """Make the incidents that were told; what cannot be made now is told again."""
+        self._missed = not self.pending.put_together(self.isolation, now_ns) or self._missed
 
     def _put_aside(self, what: str, error: Exception, now_ns: int) -> None:
         self.isolation.note(what, error, now_ns)

@@ -46,7 +46,7 @@ def rebuild(connection: Connection, following: Following, now_ns: int) -> None:
     changes += _recount(connection, following, now_ns)
     changes += _take_presence(connection, following, incidents, now_ns)
     following.pending.add(changes)
-    following.pending.put_together(following.isolation, now_ns)
+    following.put_together(now_ns)
     took = time.monotonic() - began
     log.info("diagnosis goes on: %d hosts, %d incidents, %d sightings, %.1f s", hosts, len(incidents), failing, took)
 

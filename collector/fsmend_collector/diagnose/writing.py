@@ -68,9 +68,10 @@ class Conclusions:
             known = self.evidence.setdefault(change.view.id, {})
             known.update((int(one), None) for one in change.evidence_ids if one.isascii() and one.isdigit())
 
-    def put_together(self, isolation: Isolation, now_ns: int) -> None:
-        """Make the incidents that were told; call it where the engine is not at work."""
+    def put_together(self, isolation: Isolation, now_ns: int) -> bool:
+        """Make the incidents that were told, and say whether all could be; call it where the engine is not at work."""
         told, self.told = self.told, {}
+        before = isolation.count
         for key, change in told.items():
             try:
                 self.latest[key] = change.incident
@@ -78,6 +79,7 @@ class Conclusions:
                 isolation.note(f"incident {key}", error, now_ns)
                 if key not in self.latest:
                     self.evidence.pop(key, None)  # there would be nothing that it is evidence of
+        return isolation.count == before
 
 
 def write_conclusions(connection: Connection, conclusions: Conclusions) -> None:

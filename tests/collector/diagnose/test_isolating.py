@@ -196,6 +196,24 @@ async def test_an_incident_that_cannot_be_put_together_keeps_no_other_from_being
     assert f"incident {first[0]}" in await eventually(lambda: faults(rig))
 
 
+async def test_an_incident_that_could_not_be_put_together_is_told_again_with_its_evidence(rig, monkeypatch):
+    monkeypatch.setattr(following, "TELL_AGAIN_SECONDS", 0.5)
+    make, failed = IncidentView.incident.fget, []
+
+    def breaks_once(self):
+        if not failed:
+            failed.append(self.id)
+            raise IndexError("no such thing")
+        return make(self)
+
+    monkeypatch.setattr(IncidentView, "incident", property(breaks_once))
+    agent = await rig.agent("h-0-00")
+    stream = await agent.connect()
+    await stream.send(batch(agent.epoch, 1, inventory(1, "h-0-00", 0), lost_disk(2, "h-0-00", 1)))
+    (row,) = await eventually(lambda: rig.rows("SELECT incident_id, event_id FROM incident_evidence"))
+    assert ([row.incident_id], row.event_id) == (failed, 2)
+
+
 async def test_a_host_that_was_silent_when_it_was_revoked_is_no_silent_host_later(rig):
     agent = await rig.agent("h-0-00")
     stream = await agent.connect()
