@@ -45,11 +45,19 @@ _HANDLE = struct.Struct("=QI")
 
 @dataclass(slots=True)
 class Monitor:
-    """One mount that is monitored; `lost` counts the losses that were told, `is_stale`: all masks are to be read."""
+    """One mount that is monitored.
+
+    Attributes:
+        lost: the losses that were told.
+        lost_by_events: those that came as events; the descriptor counts them as well, often before.
+        is_stale: all masks are to be read.
+        reading: whoever reads them.
+    """
 
     fd: int
     filesystem: "MountedFilesystem"
     lost: int = 0
+    lost_by_events: int = 0
     is_stale: bool = False
     reading: asyncio.Task[None] | None = None
 
@@ -175,8 +183,8 @@ class XfsMonitorSource(Source):
     def _take(self, record: MonitorEvent, monitor: Monitor, units: Units, paths: PathResolver, losses: Losses) -> None:
         """Send the events of one record."""
         if record.type is EventType.LOST:
-            monitor.lost += record.lost
-            losses.add(record.lost, is_exact=True)
+            monitor.lost_by_events += record.lost
+            self._lose(monitor, monitor.lost_by_events, losses)
             self._resynchronise(monitor, units)
             return
         if record.type is EventType.UNMOUNT:
@@ -225,11 +233,17 @@ class XfsMonitorSource(Source):
         """Ask the descriptor itself: LOST is only queued when a later event arrives."""
         with suppress(OSError):
             fdinfo = await asyncio.to_thread(Path(f"/proc/self/fdinfo/{monitor.fd}").read_bytes)
-            lost = lost_in(fdinfo)
-            if lost > monitor.lost:
-                losses.add(lost - monitor.lost, is_exact=True)
-                monitor.lost = lost
+            if self._lose(monitor, lost_in(fdinfo), losses):
                 self._resynchronise(monitor, units)
+
+    @staticmethod
+    def _lose(monitor: Monitor, lost: int, losses: Losses) -> bool:
+        """Tell what was not told of so many losses; say whether there was any."""
+        more = lost - monitor.lost
+        if more > 0:
+            losses.add(more, is_exact=True)
+            monitor.lost = lost
+        return more > 0
 
     def _unit(self, monitor: Monitor, units: Units) -> Unit:
         filesystem = monitor.filesystem

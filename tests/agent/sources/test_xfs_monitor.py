@@ -225,6 +225,19 @@ async def test_what_is_monitored_is_not_polled(seen, monkeypatch):
     await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_losses_that_the_descriptor_told_before_their_event_are_counted_once(seen, monkeypatch):
+    monkeypatch.setattr(xfs_monitor, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(xfs_monitor, "lost_in", lambda _fdinfo: asked.append(total) or total)
+    total, asked = 5, []
+    async with monitoring(seen, monkeypatch) as (kernel, _):
+        await seen.until(lambda: seen.gaps)
+        os.write(kernel, record(0, 1, struct.pack("=Q", 5)) + SICK_AG)
+        await seen.until(lambda: seen.events)
+        total = 7  # two more, whose event is not queued yet
+        await seen.until(lambda: asked.count(7) == 2)
+    assert sum(gap.lost for gap in seen.gaps) == 7
+
+
 async def test_a_mount_that_goes_during_the_walk_holds_up_no_other(seen, monkeypatch):
     def gone_in_the_middle(_filesystem, poll, _send, *, everything):
         poll.next_inode = 4096  # as where nothing can be opened any more
