@@ -445,7 +445,7 @@ class RepairXfs(_message.Message):
 
     @_builtins.property
     def resume(self) -> Global___XfsScrubPosition:
-        """of the whole: piece by piece from there on; empty: from the beginning"""
+        """of the whole, piece by piece: from there on; empty: all; absent: by xfs_scrub(8)"""
 
     def __init__(
         self,
