@@ -86,7 +86,14 @@ class XfsMonitorSource(Source):
         wake = asyncio.Event()
         units, paths = Units(self.watch), PathResolver(self.watch.emit)
         losses = Losses(self.watch.gap, self._gap)
-        unsubscribe = self.watch.filesystems.subscribe(lambda _added, _removed: wake.set())
+
+        def changed(added: "frozenset[MountedFilesystem]", removed: "frozenset[MountedFilesystem]") -> None:
+            if removed or not added:
+                paths.forget()
+                self._drop_unmounted()
+            wake.set()
+
+        unsubscribe = self.watch.filesystems.subscribe(changed)
         try:
             while True:
                 wake.clear()
@@ -251,8 +258,10 @@ class XfsMonitorSource(Source):
         return Unit(filesystem.ref(), unit.device)
 
     def _drop_unmounted(self) -> None:
-        for uuid in [uuid for uuid in self._monitors if not self.watch.filesystems.with_uuid(uuid)]:
+        gone = [uuid for uuid in (*self._monitors, *self._deferred) if not self.watch.filesystems.with_uuid(uuid)]
+        for uuid in gone:
             self._drop(uuid)
+        self._deferred.difference_update(gone)
 
     def _drop(self, uuid: str) -> None:
         """Stop monitoring a filesystem; if it is still mounted, it is armed again at the next round."""

@@ -205,6 +205,23 @@ async def test_a_mount_that_xfs_healer_has_is_left_to_it_and_polled(seen, monkey
     assert seen.watch.xfs_monitored == set()
 
 
+async def test_what_is_known_of_a_mount_goes_with_it(seen, monkeypatch):
+    def refuse(_filesystem):
+        raise OSError(errno.EEXIST, "exists")
+
+    forgotten = []
+    monkeypatch.setattr(xfs_monitor, "open_monitor", refuse)
+    monkeypatch.setattr(xfs_monitor.PathResolver, "forget", lambda _self: forgotten.append(1))
+    task = asyncio.create_task(XfsMonitorSource(seen.watch).run())
+    await seen.until(lambda: len(seen.events) == 1)
+    seen.watch.filesystems.update([])
+    assert forgotten == [1]
+    seen.watch.filesystems.update([XFS])
+    await seen.until(lambda: len(seen.events) == 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_an_older_kernel_is_told_as_such(seen, monkeypatch):
     def refuse(_filesystem):
         raise OSError(errno.ENOTTY, "no")
