@@ -10,6 +10,7 @@ import time
 from sqlalchemy import Connection
 
 from fsmend_collector.ask.words import WORDS_THROUGH
+from fsmend_collector.commands import is_given_up
 from fsmend_collector.diagnose.following import Following
 from fsmend_collector.diagnose.keeping import stored_rates, stored_sightings, stored_views
 from fsmend_collector.diagnose.reading import Learnt, inventories, uncounted_events
@@ -19,7 +20,7 @@ from fsmend_collector.diagnosis.codes import CLASS_OF_KIND
 from fsmend_collector.diagnosis.groups.learnt import rates_from_text
 from fsmend_collector.fleet import known_agents
 from fsmend_collector.store import queries
-from fsmend_proto.v1 import incident_pb2
+from fsmend_proto.v1 import command_pb2, incident_pb2
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ def rebuild(connection: Connection, following: Following, now_ns: int) -> None:
     changes = engine.resume(now_ns)
     changes += _acquaint_again(connection, following, now_ns)
     changes += _recount(connection, following, now_ns)
+    changes += _note_given_up(connection, following, incidents, now_ns)
     changes += _take_presence(connection, following, incidents, now_ns)
     following.pending.add(changes)
     following.put_together(now_ns)
@@ -90,6 +92,20 @@ def _recount(connection: Connection, following: Following, now_ns: int) -> list[
     since_ns = now_ns - seconds * SECOND_NS
     rows = uncounted_events(connection, CLASS_OF_KIND, since_ns, following.cursor, MAX_EVENTS_REMEMBERED)
     return following.observe(connection, [Learnt(row.id, "event", row) for row in rows])
+
+
+def _note_given_up(
+    connection: Connection, following: Following, incidents: list[incident_pb2.Incident], now_ns: int
+) -> list[IncidentChange]:
+    """Say of the repairs that go on which the collector gave up after diagnosis had last read."""
+    repairing = (one for one in incidents if one.state == incident_pb2.INCIDENT_STATE_REPAIRING)
+    names = {entry.command_id for one in repairing for entry in one.timeline if entry.what == "repairing"}
+    changes: list[IncidentChange] = []
+    for row in filter(None, (queries.command(connection, name) for name in sorted(names))):
+        if is_given_up(row.state, row.last_update):
+            target = command_pb2.Command.FromString(row.command).target
+            changes += following.engine.note_command(row.id, row.agent_id, target, row.state, now_ns, row.action)
+    return changes
 
 
 def _take_presence(

@@ -1,4 +1,4 @@
-"""Diagnosing again knows what the collector itself did with a command, also with one that had begun."""
+"""Diagnosing again, and a restart, know what the collector itself did with a command, also with one that had begun."""
 
 from collector.diagnose.history import SECOND, START, History, event
 from collector.diagnose.rack import filesystem
@@ -11,7 +11,7 @@ from fsmend_collector.dispatch import expire_commands, queue_command
 from fsmend_collector.ingest.others import write_other
 from fsmend_collector.ingest.plan import Other
 from fsmend_collector.store.engine import make_engine
-from fsmend_proto.v1 import command_pb2, event_pb2, record_pb2, why_pb2
+from fsmend_proto.v1 import command_pb2, event_pb2, incident_pb2, record_pb2, why_pb2
 
 NAME, COMMAND_ID = "h-0-00", "scrub-1"
 
@@ -55,3 +55,23 @@ def test_what_waited_for_a_command_that_was_given_up_is_found_again(tmp_path, mo
         engine.dispose()
     (one,) = [one.difference for one in told if one.HasField("difference")]
     assert (one.id, one.kind) == (found.id, why_pb2.DIFFERENCE_KIND_SAME)
+
+
+def test_a_restart_knows_what_was_given_up_since_diagnosis_last_read(tmp_path, monkeypatch):
+    history = History(tmp_path, monkeypatch)
+    corrupt = event_pb2.EVENT_KIND_FS_DATA_CORRUPTION
+    history.report(NAME, event(corrupt, 3, history.now_ns, filesystem=filesystem(NAME, 0)))
+    queue(history)
+    history.wait(10)
+    tell(history, command_pb2.COMMAND_STATE_RUNNING)
+    history.wait(10)
+    (found,) = history.following.engine.incidents()
+    assert found.state == incident_pb2.INCIDENT_STATE_REPAIRING
+    history.now_ns += 2 * 86_400 * SECOND
+    with history.engine.begin() as connection:
+        assert expire_commands(connection, history.now_ns) == 1
+    history.now_ns += SECOND
+    history.restart()
+    history.wait(10)
+    (found,) = history.following.engine.incidents()
+    assert found.state == incident_pb2.INCIDENT_STATE_OPEN
