@@ -65,8 +65,11 @@ class Conclusions:
         """Take changes in their order."""
         for change in changes:
             self.told[change.view.id] = change
-            known = self.evidence.setdefault(change.view.id, {})
-            known.update((int(one), None) for one in change.evidence_ids if one.isascii() and one.isdigit())
+            self._add_evidence(change.view.id, change.evidence_ids)
+
+    def _add_evidence(self, incident_id: str, event_ids: Iterable[str]) -> None:
+        known = self.evidence.setdefault(incident_id, {})
+        known.update((int(one), None) for one in event_ids if one.isascii() and one.isdigit())
 
     def put_together(self, isolation: Isolation, now_ns: int) -> bool:
         """Make the incidents that were told, and say whether all could be; call it where the engine is not at work."""
@@ -74,6 +77,7 @@ class Conclusions:
         before = isolation.count
         for key, change in told.items():
             try:
+                self._add_evidence(key, change.view.take_growth())
                 self.latest[key] = change.incident
             except Exception as error:  # supervisor: it is isolated and shown  # noqa: BLE001
                 isolation.note(f"incident {key}", error, now_ns)

@@ -79,7 +79,11 @@ class CommandWatch:
         time_ns, now_ns = times_ns
         hold = self._holds.of_command(update.command_id, agent_id, target.filesystem_uuid, now_ns)
         hold.action = action or hold.action
+        given_up = update.state == command_pb2.COMMAND_STATE_UNKNOWN and not update.clocks.wall_ns
+        if hold.given_up and not given_up:
+            hold.resume()
         if update.state in FINAL_STATES:
+            hold.given_up = hold.given_up or (given_up and not hold.ended_ns)
             return self._end(hold, target, update, times_ns)
         if update.state == command_pb2.COMMAND_STATE_QUEUED:
             return self._ordered(hold, target, now_ns), []

@@ -7,7 +7,6 @@ policy orders no repair for them. When it is over, those that are not resolved c
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import partial
 
 from fsmend_collector.diagnosis.classing import class_of
 from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
@@ -253,7 +252,7 @@ class FleetDiagnosis:
             return told + (self._leave(into, view.id, now_ns) if into else [])
         if not into:
             self._merged.pop(view.id, None)
-            view.insufficient = partial(self._nearby, view)
+            view.insufficient = self._nearby
             return [IncidentChange(view, what or "reopened", evidence), *told]
         shared = self._shared[into]
         if _counts_for(shared, view.began_ns):

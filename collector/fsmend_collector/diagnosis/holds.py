@@ -32,6 +32,7 @@ class Hold:
         findings: evidence that waits for the end, at most a thousand; the scrub's own count is exact.
         found: how many errors the findings stand for.
         looked: at what it looked, once it ended; None: at all of its target.
+        given_up: the collector itself ended it, because nothing was heard of it; what its agent tells yet counts.
     """
 
     command_id: str
@@ -45,6 +46,11 @@ class Hold:
     findings: list[Evidence] = field(default_factory=list)
     found: int = 0
     looked: Looked | None = None
+    given_up: bool = False
+
+    def resume(self) -> None:
+        """Go on: its agent is back."""
+        self.ended_ns, self.healed, self.given_up = 0, None, False
 
     @property
     def proves(self) -> bool:

@@ -182,7 +182,21 @@ class Ledger:
             partial(self._incident, fault),
             partial(self._names, fault),
             resolved=fault.proven() is not None,
+            growth=partial(self._growth, fault),
         )
+
+    def _growth(self, fault: Fault) -> tuple[str, ...]:
+        """Take out what waits to be told of a fault; it is told with what was told last."""
+        told = self._told.get(fault.key)
+        if told is None or self._faults[fault.key] is not fault or not told.pending:
+            return ()
+        return self._take_pending(fault, told)
+
+    def _take_pending(self, fault: Fault, told: _Told) -> tuple[str, ...]:
+        fault.timeline.note_evidence(fault.tally.latest_ns, fault.tally.evidence_count)
+        told.occurrences = fault.tally.occurrences
+        pending, told.pending = tuple(told.pending), []
+        return pending
 
     def _incident(self, fault: Fault) -> incident_pb2.Incident:
         return incident_of(fault, self.beneath(fault), self.consequences(fault))
@@ -237,11 +251,9 @@ class Ledger:
             proven = fault.proven()
             text = proven[1] if proven and what == "resolved" else fault.code.code
             fault.timeline.add(now_ns, what, text)
-        fault.timeline.note_evidence(fault.tally.latest_ns, fault.tally.evidence_count)
+        pending = self._take_pending(fault, told)
         fault.updated_ns = now_ns
-        pending = tuple(told.pending)
-        told.pending.clear()
-        told.face, told.state, told.told_ns, told.occurrences = face, fault.state, now_ns, fault.tally.occurrences
+        told.face, told.state, told.told_ns = face, fault.state, now_ns
         told.plain = self._plain(fault)
         return IncidentChange(self.view(fault), what, pending)
 

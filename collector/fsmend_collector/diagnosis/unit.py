@@ -110,7 +110,7 @@ class UnitDiagnosis:
             incident.state = incident_pb2.INCIDENT_STATE_MERGED
             incident.merged_into = self._ledger.obtain(into).id
             incident.updated_ns = now_ns
-            changes.append(IncidentChange(view_of_made(incident, [into.value]), "merged"))
+            changes.append(IncidentChange(view_of_made(incident), "merged"))
         self._ledger.forget(old)
         return changes
 

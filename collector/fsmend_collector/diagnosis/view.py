@@ -10,6 +10,7 @@ from fsmend_proto.v1 import incident_pb2
 
 _Make = Callable[[], incident_pb2.Incident]
 _Names = Callable[[], Sequence[str]]
+_Growth = Callable[[], Sequence[str]]
 
 
 class IncidentView:
@@ -26,6 +27,7 @@ class IncidentView:
     """
 
     __slots__ = (
+        "_growth",
         "_incident",
         "_make",
         "_names",
@@ -39,7 +41,15 @@ class IncidentView:
     )
 
     def __init__(
-        self, incident_id: str, agent_id: str, began_ns: int, make: _Make, names: _Names, *, resolved: bool
+        self,
+        incident_id: str,
+        agent_id: str,
+        began_ns: int,
+        make: _Make,
+        names: _Names,
+        *,
+        resolved: bool,
+        growth: _Growth = tuple,
     ) -> None:
         self.id = incident_id
         self.agent_id = agent_id
@@ -47,15 +57,24 @@ class IncidentView:
         self.resolved = resolved
         self.shared = False
         self.into = ""
-        self.insufficient: Callable[[], str] | None = None
+        # Given the view, and not bound to it: a circle would stay until Python looks for garbage.
+        self.insufficient: Callable[[IncidentView], str] | None = None
         self._make = make
         self._names = names
+        self._growth = growth
         self._incident: incident_pb2.Incident | None = None
 
     @property
     def names(self) -> Sequence[str]:
         """List the units that it names, its own first: those that a shared cause may explain."""
         return self._names()
+
+    def take_growth(self) -> Sequence[str]:
+        """Return the events that came since it was told: who stores it asks before it is put together.
+
+        They are in it then, and would be counted twice after a restart if their ids were not stored with it.
+        """
+        return self._growth() if self._incident is None else ()
 
     @property
     def incident(self) -> incident_pb2.Incident:
@@ -65,7 +84,7 @@ class IncidentView:
             if self.into:
                 self._incident.state, self._incident.merged_into = incident_pb2.INCIDENT_STATE_MERGED, self.into
             elif self.insufficient is not None:
-                self._incident.insufficient = self.insufficient()
+                self._incident.insufficient = self.insufficient(self)
         return self._incident
 
 

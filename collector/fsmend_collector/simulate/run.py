@@ -79,6 +79,7 @@ class Runner:
         self.away: dict[str, int] = {}
         self.told: dict[str, tuple[int, IncidentChange]] = {}
         self.first_told: list[Reported] = []
+        self.counted: set[str] = set()
         self.ledger: list[tuple[int, IncidentChange]] = []
 
     def _fresh(self) -> FleetDiagnosis:
@@ -142,6 +143,8 @@ class Runner:
 
     def _restart(self, now_ns: int) -> None:
         """Begin anew from what a store would hold: incidents, and what the scan was given."""
+        for _, change in self.told.values():
+            self.counted.update(change.view.take_growth())
         stored = [change.incident for _, change in self.told.values()]
         self.diagnosis = self._fresh()
         self.diagnosis.restore(stored, now_ns)
@@ -161,7 +164,7 @@ class Runner:
 
     def _recount(self, now_ns: int) -> None:
         """Give again what the soft-error rates remember: findings that are no incident's evidence."""
-        counted = {one for _, change in self.ledger for one in change.evidence_ids}
+        counted = self.counted | {one for _, change in self.ledger for one in change.evidence_ids}
         counted.update(one for _, change in self.told.values() for one in change.incident.evidence)
         for one in self.fed:
             if one.event_id not in counted:
