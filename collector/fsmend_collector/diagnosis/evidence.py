@@ -18,6 +18,7 @@ class Evidence:
     Attributes:
         event_id: unique in the store; the same id twice is the same finding.
         time_ns: when it happened, wall clock of the collector.
+        host_ns: the same by the host's clock; it orders what was received before it happened, and so at one time.
         received_ns: when the collector received it, wall clock of the collector.
         count: occurrences that it stands for, at least 1.
         signature: what the agent coalesces by; the location of last resort.
@@ -45,6 +46,7 @@ class Evidence:
     source: str
     time_ns: int
     received_ns: int
+    host_ns: int = 0
     count: int = 1
     filesystem_uuid: str = ""
     filesystem_type: str = ""
@@ -132,6 +134,7 @@ class Evidence:
             source=event.source,
             time_ns=max(wall_ns, 1),
             received_ns=received_ns,
+            host_ns=event.clocks.wall_ns,
             count=_occurrences(event),
             filesystem_uuid=event.filesystem.uuid,
             filesystem_type=event.filesystem.type,

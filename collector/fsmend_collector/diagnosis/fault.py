@@ -76,7 +76,7 @@ class Fault:
         self.latest: dict[str, int] = {}
         self._windows: dict[str, SerdWindow] = {}
         self._proofs: dict[Proof, tuple[int, str]] = {}
-        self._scopes: dict[str, tuple[int, bool]] = {}
+        self._scopes: dict[str, tuple[int, int, bool]] = {}
         self._ever_sick = _NONE
         self.others_ns = 0
         self.opened_ns = 0
@@ -123,7 +123,7 @@ class Fault:
         if evidence.xfs_scope:
             self.parts.take(evidence)
         if evidence.sick is not None and evidence.scope:
-            new = (evidence.time_ns, evidence.sick)
+            new = (evidence.time_ns, evidence.host_ns, evidence.sick)
             self._scopes[evidence.scope] = max(self._scopes.get(evidence.scope, new), new)
             if evidence.sick:
                 self._ever_sick |= {evidence.scope}
@@ -145,15 +145,15 @@ class Fault:
         self.parts.take_row(place, time_ns)
         if place.xfs_sick:
             scope = scope_name(place.xfs_scope, place.ino or place.xfs_number)
-            self._scopes[scope] = (time_ns, True)
+            self._scopes[scope] = (time_ns, 0, True)
             self._ever_sick |= {scope}
 
     def _parts_healthy(self) -> tuple[int, str]:
         """Return since when every part that was sick is healthy, or (0, "")."""
         parts = [self._scopes[scope] for scope in self._ever_sick]
-        if not parts or any(sick for _, sick in parts):
+        if not parts or any(sick for *_, sick in parts):
             return 0, ""
-        return max(time for time, _ in parts), f"healthy again: {', '.join(sorted(self._ever_sick))}"
+        return max(time for time, *_ in parts), f"healthy again: {', '.join(sorted(self._ever_sick))}"
 
     def proven(self) -> tuple[int, str] | None:
         """Return time and text of the proof that closes every class of error present, or None."""

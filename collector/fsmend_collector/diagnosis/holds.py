@@ -109,9 +109,9 @@ class Holds:
         """Return the hold that the finding belongs to; a command id that nobody noted makes one, within bounds."""
         holds = self._agents.get(evidence.agent_id, {})
         holdoff_ns = self._holdoff_ns if evidence.reading is None else self._counter_holdoff_ns
-        for hold in holds.values():
-            if hold.covers(evidence, holdoff_ns):
-                return hold
+        covering = [hold for hold in holds.values() if hold.covers(evidence, holdoff_ns)]
+        if covering:  # the check that found it may have ended just before the repair began
+            return max(covering, key=lambda hold: hold.started_ns)
         if evidence.command_id and len(holds) < _HOLDS_AN_AGENT:
             return self.of_command(evidence.command_id, evidence.agent_id, evidence.filesystem_uuid, now_ns)
         return None

@@ -21,9 +21,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Reading:
-    """What was told of a part, and when (collector's wall clock)."""
+    """What was told of a part, and when, by the collector's clock and by the host's."""
 
     time_ns: int
+    host_ns: int
     mask: int
     generation: int = 0
     path: bytes = b""
@@ -41,13 +42,13 @@ class Parts:
     def take(self, evidence: Evidence) -> None:
         """Take the mask that a finding tells, if it tells one."""
         if evidence.xfs_scope:
-            new = Reading(evidence.time_ns, evidence.xfs_sick, evidence.generation, evidence.path)
+            new = Reading(evidence.time_ns, evidence.host_ns, evidence.xfs_sick, evidence.generation, evidence.path)
             self._take(_part(evidence.xfs_scope, evidence.ino, evidence.xfs_number), new)
 
     def take_row(self, place: incident_pb2.Place, time_ns: int) -> None:
         """Take back a row of a stored incident."""
         if place.xfs_scope:
-            new = Reading(time_ns, place.xfs_sick, place.generation, place.path)
+            new = Reading(time_ns, 0, place.xfs_sick, place.generation, place.path)
             self._take(_part(place.xfs_scope, place.ino, place.xfs_number), new)
 
     def _take(self, part: Part, new: Reading) -> None:

@@ -173,3 +173,36 @@ def test_what_the_kernel_called_healthy_before_the_end_of_its_repair_is_proven_t
     assert state_name(only(diagnosis)) == "open"
     ended(diagnosis, looked_at(*items), 10)
     assert state_name(only(diagnosis)) == "resolved"
+
+
+def test_of_a_check_that_found_it_and_the_repair_after_it_the_repair_explains_what_comes_late():
+    diagnosis = engine()
+    feed(diagnosis, [sick_group(1, SICK_BNOBT)])
+    for command, state, verdict, at in (
+        ("check", "RUNNING", "UNSPECIFIED", 1),
+        ("check", "SUCCEEDED", "NOT_HEALED", 2),
+        ("repair", "RUNNING", "UNSPECIFIED", 3),
+    ):
+        now = START + at * SECOND
+        diagnosis.observe_update("a1", command, target("xfs"), update(state, verdict), now, now, "scrub_xfs")
+    now = START + 5 * SECOND
+    report = looked_at(group(BNOBT, 1))
+    diagnosis.observe_update("a1", "repair", target("xfs"), report, now, now, f"{PART_OF}repair_xfs")
+    assert state_name(only(diagnosis)) == "resolved"
+    assert feed(diagnosis, [xfs(5.5, function="xfs_bnobt_read_verify", source="kmsg")]) == []
+    assert state_name(only(diagnosis)) == "resolved"
+
+
+def test_what_was_received_at_one_time_is_in_the_order_of_the_hosts_clock():
+    diagnosis = engine()
+    part = {"scope": "inode 137", "xfs_scope": INODE, "ino": 137}
+    healthy = {"kind": "FS_HEALTHY", "filesystem_uuid": UUID, "filesystem_type": "xfs", "sick": False, **part}
+    feed(
+        diagnosis,
+        [
+            xfs(0, sick=True, xfs_sick=0x90, host_ns=1, **part),
+            finding(healthy.pop("kind"), 5, host_ns=3, **healthy),
+            finding("FS_HEALTHY", 5, host_ns=2, **{**healthy, "sick": True, "xfs_sick": 0x80}),
+        ],
+    )
+    assert state_name(only(diagnosis)) == "resolved"
