@@ -68,15 +68,14 @@ class _Location:
 class Places:
     """Collect the places of one incident."""
 
-    __slots__ = ("_codes", "_count", "_inodes", "_join_ns", "_rows", "_sectors")
+    __slots__ = ("_codes", "_count", "_inodes", "_join_ns", "_sectors")
 
     def __init__(self, join_seconds: int) -> None:
         self._join_ns = join_seconds * SECONDS_NS
         self._inodes: dict[_InodeKey, _Inode] = {}
         self._codes: dict[_Code, _Location] = {}
         self._sectors: dict[tuple[str, int], tuple[int, int]] = {}
-        self._rows: list[incident_pb2.Place] | None = []
-        self._count = 0
+        self._count: int | None = 0
 
     def add(self, evidence: Evidence) -> None:
         """Take the place that a finding names, if it names one."""
@@ -90,7 +89,7 @@ class Places:
         if evidence.sector is not None and not evidence.ino:
             self._add_sector(evidence, evidence.sector)
         if evidence.ino or code or evidence.sector is not None:
-            self._rows = None
+            self._count = None
 
     def _add_inode(self, evidence: Evidence, code: _Code | None) -> None:
         key = (evidence.subvolume, evidence.ino)
@@ -135,21 +134,19 @@ class Places:
 
     def count(self) -> int:
         """Count the distinct places; at most `PLACES_KEPT` of each sort are told apart."""
-        self.rows()
+        if self._count is None:
+            self._count = len(self._joined()) + len(self._loose_codes()[0]) + len(self._sectors)
         return self._count
 
     def rows(self) -> list[incident_pb2.Place]:
-        """Return the first `PLACES_LISTED` places in the order of their first sighting."""
-        if self._rows is None:
-            inodes = self._joined()
-            listed = sorted(inodes, key=lambda key: (inodes[key].times.ns[0], key))
-            loose, taken = self._loose_codes()
-            rows = [self._inode_row(key[1], inodes[key], taken) for key in listed[:PLACES_LISTED]]
-            rows += [incident_pb2.Place(function=function, line=line) for function, line in loose]
-            rows += [self._sector_row(key) for key in self._first_sectors()]
-            self._count = len(inodes) + len(loose) + len(self._sectors)
-            self._rows = rows[:PLACES_LISTED]
-        return self._rows
+        """Make the first `PLACES_LISTED` places in the order of first sighting; to keep them takes too much room."""
+        inodes = self._joined()
+        listed = sorted(inodes, key=lambda key: (inodes[key].times.ns[0], key))
+        loose, taken = self._loose_codes()
+        rows = [self._inode_row(key[1], inodes[key], taken) for key in listed[:PLACES_LISTED]]
+        rows += [incident_pb2.Place(function=function, line=line) for function, line in loose]
+        rows += [self._sector_row(key) for key in self._first_sectors()]
+        return rows[:PLACES_LISTED]
 
     def _joined(self) -> dict[_InodeKey, _Inode]:
         """Return the inodes, each once: some lines of btrfs name an inode's subvolume and others do not."""

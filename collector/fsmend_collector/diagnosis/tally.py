@@ -56,7 +56,7 @@ class Tally:
         self._seen: dict[str, int] = {}
         self._earliest: dict[str, tuple[int, str]] = {}
         self._mount_point: tuple[int, bytes] | None = None
-        self._first: list[tuple[int, str]] = []
+        self._first: list[tuple[int, str]] | None = None  # while all ids are kept, they say it themselves
         self.base = 0  # occurrences before a restart of the collector
         self.evidence_count = 0
         self.onset_ns = 0
@@ -163,7 +163,10 @@ class Tally:
     @property
     def evidence(self) -> list[str]:
         """Return the first event ids by time."""
-        return [event_id for _, event_id in self._first]
+        rows = self._first
+        if rows is None:
+            rows = sorted((time_ns, event_id) for event_id, time_ns in self._seen.items())
+        return [event_id for _, event_id in rows[:EVIDENCE_LISTED]]
 
     def restore_evidence(self, event_ids: list[str], count: int, onset_ns: int) -> None:
         """Take back the evidence of a stored incident."""
@@ -175,8 +178,11 @@ class Tally:
     def _remember(self, event_id: str, time_ns: int) -> None:
         """Keep the id for duplicates; what is older than the lateness window goes first."""
         self._seen[event_id] = time_ns
-        insort(self._first, (time_ns, event_id))
-        del self._first[EVIDENCE_LISTED:]
+        if self._first is not None:
+            insort(self._first, (time_ns, event_id))
+            del self._first[EVIDENCE_LISTED:]
+        elif len(self._seen) > EVIDENCE_LISTED:
+            self._first = sorted((time, one) for one, time in self._seen.items())[:EVIDENCE_LISTED]
         if len(self._seen) > _SEEN_KEPT:
             before = max(self._seen.values()) - self._lateness_ns
             kept = {key: value for key, value in self._seen.items() if value >= before}

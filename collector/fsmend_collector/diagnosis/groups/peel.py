@@ -19,7 +19,7 @@ from fsmend_collector.diagnosis.groups.views import Group
 
 SIBLINGS_P = 1e-3
 
-Within = Callable[[str, Group, int, int], tuple[frozenset[Mark], int]]
+Within = Callable[[str, Group, int, int], tuple[Iterable[Mark], int]]
 """Aspect, group, from, to → its marks, and how many hosts it has."""
 
 _AroundKey = tuple[str, Group, int, int]
@@ -83,10 +83,10 @@ class Standing:
 class _Around:
     """A group in which candidates lie, over the interval of one: how many of its hosts fail."""
 
-    __slots__ = ("_by_host", "_marks", "hosts")
+    __slots__ = ("_by_host", "_key", "hosts")
 
-    def __init__(self, marks: frozenset[Mark], hosts: int) -> None:
-        self._marks = marks
+    def __init__(self, key: _AroundKey, marks: Iterable[Mark], hosts: int) -> None:
+        self._key = key
         self._by_host = Counter(map(_host_of, marks))
         self.hosts = hosts
 
@@ -97,9 +97,15 @@ class _Around:
 
     def lose(self, gone: frozenset[Mark]) -> None:
         """Take off what is explained."""
-        for mark in gone & self._marks:
-            self._by_host[mark.agent_id] -= 1
-            if not self._by_host[mark.agent_id]:
+        aspect, group, start_ns, end_ns = self._key
+        for mark in gone:
+            failed = self._by_host.get(mark.agent_id)
+            inside = start_ns <= mark.time_ns <= end_ns and mark.aspect == aspect and group in mark.groups
+            if failed is None or not inside:
+                continue
+            if failed > 1:
+                self._by_host[mark.agent_id] = failed - 1
+            else:
                 del self._by_host[mark.agent_id]
 
 
@@ -188,7 +194,7 @@ class Peel:
         known = self._arounds.get(key)
         if known is None:
             marks, hosts = self._within(*key)
-            known = self._arounds[key] = _Around(marks & self._left, hosts)
+            known = self._arounds[key] = _Around(key, (mark for mark in marks if mark in self._left), hosts)
         return known
 
     def _differs(self, one: Standing) -> bool:

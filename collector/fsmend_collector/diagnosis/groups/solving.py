@@ -73,7 +73,6 @@ class Solving:
         self._paces: dict[str, _Pace] = {name: _Pace() for name in ASPECTS}
         self._candidates: dict[AspectGroup, list[Candidate]] = {}
         self._generation = counting.generation
-        self._parents: dict[tuple[str, Group, int, int], frozenset[Mark]] = {}
         self.explanations: list[Explanation] = []
 
     def came(self, mark: Mark, *, absorbed: bool) -> None:
@@ -141,7 +140,7 @@ class Solving:
             return False
         marks = frozenset(chain.from_iterable(one.marks for one in found))
         self.close(marks)
-        self.explanations += self._explain(found)
+        self.explanations += explain(found, self._within)
         return True
 
     def _apart(self, key: AspectGroup, fresh: int) -> bool:
@@ -164,12 +163,10 @@ class Solving:
             if (one.candidate.aspect, one.candidate.group) not in closure
             and (one.candidate.aspect != aspect or one.marks.isdisjoint(touched))
         ]
-        self.explanations = kept + self._explain(candidates)
-
-    def _explain(self, candidates: list[Candidate]) -> list[Explanation]:
-        found = explain(candidates, self._within) if candidates else []
-        self._parents.clear()  # in a storm each is as large as all that fails
-        return found
+        self.explanations = kept + (explain(candidates, self._within) if candidates else [])
+        if pace.storm:  # next time nearly all have changed; what is kept of each is as large as it is
+            for key in closure:
+                self._candidates.pop(key, None)
 
     def _closure(self, start: Iterable[AspectGroup]) -> dict[AspectGroup, None]:
         """Return the groups that cross and share marks with these, directly or over others."""
@@ -234,10 +231,7 @@ class Solving:
             here=partial(counting.units_here, group=group, kind=kind),
         )
 
-    def _within(self, aspect: str, group: Group, start_ns: int, end_ns: int) -> tuple[frozenset[Mark], int]:
-        key = (aspect, group, start_ns, end_ns)
-        marks = self._parents.get(key)
-        if marks is None:
-            series = self._series.get((aspect, group))
-            marks = self._parents[key] = frozenset(series.between(start_ns, end_ns) if series is not None else ())
+    def _within(self, aspect: str, group: Group, start_ns: int, end_ns: int) -> tuple[list[Mark], int]:
+        series = self._series.get((aspect, group))
+        marks = series.between(start_ns, end_ns) if series is not None else []
         return marks, self._counting.units(group, HOST)
