@@ -1,6 +1,8 @@
 """Fault: what is known of one family of errors of one unit, from the first error to the proof of its end."""
 
 import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from fsmend_collector.diagnosis.codes import CLASSES, CODES, IncidentCode, Proof
 from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
@@ -15,6 +17,8 @@ from fsmend_proto.v1 import event_pb2, incident_pb2
 
 _NEVER_NS = 1 << 63
 _NONE: frozenset[str] = frozenset()
+_NO_WINDOW: Mapping[str, SerdWindow] = MappingProxyType({})
+_NO_PROOF: Mapping[Proof, tuple[int, str]] = MappingProxyType({})
 
 
 def incident_id(key: FaultKey, generation: int) -> str:
@@ -74,8 +78,8 @@ class Fault:
         self.parts = Parts()
         self.timeline = Timeline()
         self.latest: dict[str, int] = {}
-        self._windows: dict[str, SerdWindow] = {}
-        self._proofs: dict[Proof, tuple[int, str]] = {}
+        self._windows = _NO_WINDOW
+        self._proofs = _NO_PROOF
         self._scopes: dict[str, tuple[int, int, bool]] = {}
         self._ever_sick = _NONE
         self.others_ns = 0
@@ -92,7 +96,7 @@ class Fault:
         if self.tally.seen(evidence.event_id):
             return False
         if not self.opened_ns and self._crosses(evidence, fault_class):
-            self._windows.clear()
+            self._windows = _NO_WINDOW
             self.opened_ns = now_ns
         self.tally.add(evidence)
         self.places.add(evidence)
@@ -111,12 +115,13 @@ class Fault:
             return True
         window = self._windows.get(fault_class)
         if window is None:
-            window = self._windows[fault_class] = SerdWindow(rule, self._config.lateness_seconds)
+            window = SerdWindow(rule, self._config.lateness_seconds)
+            self._windows = {**self._windows, fault_class: window}
         return window.add(evidence.time_ns, evidence.location, evidence.count)
 
     def prove(self, proof: Proof, time_ns: int, text: str) -> None:
         """Take a proof that all is well at a time."""
-        self._proofs[proof] = max(self._proofs.get(proof, (0, "")), (time_ns, text))
+        self._proofs = {**self._proofs, proof: max(self._proofs.get(proof, (0, "")), (time_ns, text))}
 
     def take_scope(self, evidence: Evidence) -> None:
         """Take what the finding says of the health of one part."""

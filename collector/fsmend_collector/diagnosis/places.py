@@ -19,6 +19,7 @@ _TIMES_KEPT = 16
 
 _Code = tuple[str, int]
 _InodeKey = tuple[int, int]  # subvolume, ino
+_Sector = tuple[str, int]  # device, number
 
 
 @dataclass(slots=True)
@@ -68,13 +69,14 @@ class _Location:
 class Places:
     """Collect the places of one incident."""
 
-    __slots__ = ("_codes", "_count", "_inodes", "_join_ns", "_sectors")
+    __slots__ = ("_codes", "_count", "_device", "_inodes", "_join_ns", "_sectors")
 
     def __init__(self, join_seconds: int) -> None:
         self._join_ns = join_seconds * SECONDS_NS
         self._inodes: dict[_InodeKey, _Inode] = {}
         self._codes: dict[_Code, _Location] = {}
-        self._sectors: dict[tuple[str, int], tuple[int, int]] = {}
+        self._device: str | None = None
+        self._sectors: dict[int | _Sector, tuple[int, int]] = {}  # of the device that was named first by number alone
         self._count: int | None = 0
 
     def add(self, evidence: Evidence) -> None:
@@ -106,7 +108,10 @@ class Places:
             inode.code = min(inode.code or (now, code), (now, code))
 
     def _add_sector(self, evidence: Evidence, sector: int) -> None:
-        key = (evidence.device_id or evidence.device_name, sector)
+        device = evidence.device_id or evidence.device_name
+        if self._device is None:
+            self._device = device
+        key = sector if device == self._device else (device, sector)
         if key in self._sectors or len(self._sectors) < PLACES_KEPT:
             time_ns, count = self._sectors.get(key, (evidence.time_ns, 0))
             self._sectors[key] = min(time_ns, evidence.time_ns), max(count, evidence.sector_count)
@@ -145,7 +150,7 @@ class Places:
         loose, taken = self._loose_codes()
         rows = [self._inode_row(key[1], inodes[key], taken) for key in listed[:PLACES_LISTED]]
         rows += [incident_pb2.Place(function=function, line=line) for function, line in loose]
-        rows += [self._sector_row(key) for key in self._first_sectors()]
+        rows += self._sector_rows()
         return rows[:PLACES_LISTED]
 
     def _joined(self) -> dict[_InodeKey, _Inode]:
@@ -191,10 +196,11 @@ class Places:
         distance, code = min(near, default=(self._join_ns + 1, ("", 0)))
         return code if distance <= self._join_ns else ("", 0)
 
-    def _first_sectors(self) -> list[tuple[str, int]]:
-        return sorted(self._sectors, key=lambda key: (self._sectors[key][0], key))[:PLACES_LISTED]
-
-    def _sector_row(self, key: tuple[str, int]) -> incident_pb2.Place:
-        return incident_pb2.Place(
-            sectors=event_pb2.SectorRange(start=key[1], count=self._sectors[key][1]),
-        )
+    def _sector_rows(self) -> list[incident_pb2.Place]:
+        first = self._device or ""
+        found = [(row, (first, key) if isinstance(key, int) else key) for key, row in self._sectors.items()]
+        found.sort(key=lambda one: (one[0][0], one[1]))
+        return [
+            incident_pb2.Place(sectors=event_pb2.SectorRange(start=sector, count=count))
+            for (_, count), (_, sector) in found[:PLACES_LISTED]
+        ]
