@@ -1,7 +1,8 @@
 """What Linux 7 brings: a health monitor, realtime groups and a metadata directory; with an xfsprogs that knows them.
 
 Neither comes from the package sources of the machine that runs this, so both are given: FSMEND_VM_KERNEL_7, a kernel's
-image with tests/vm/kernel.config, and FSMEND_VM_XFSPROGS_7, a program that runs another by its name.
+image that has what tests/vm/kernel.config asks for (XFS with scrub, repair and realtime, device-mapper, virtio, 9p), and
+FSMEND_VM_XFSPROGS_7, a program that runs another by its name.
 """
 
 import os
