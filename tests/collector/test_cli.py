@@ -119,8 +119,8 @@ def test_a_contexts_file_that_is_none_is_left_alone(initialised, run):
 
 
 def test_migrate_says_what_it_did(initialised, run):
-    assert "migrated from empty to 0002" in run("migrate").output
-    assert "store is at 0002" in run("migrate").output
+    assert "migrated from empty to 0003" in run("migrate").output
+    assert "store is at 0003" in run("migrate").output
 
 
 @pytest.mark.parametrize("verb", ["revoke", "release"])

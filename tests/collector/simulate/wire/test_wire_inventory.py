@@ -53,4 +53,5 @@ def test_the_event_of_every_finding_gives_it_again(fleet, name):
             received_ns = max(what.received_ns, what.time_ns)
             event = event_of(what, event_pb2.Clocks(wall_ns=what.time_ns, boot_ns=1, boot_id="boot"))
             again = Evidence.of(what.event_id, what.agent_id, what.host_name, event, received_ns)
-            assert replace(again, message="", signature="", received_ns=what.received_ns) == what
+            assert again.host_ns == what.time_ns
+            assert replace(again, message="", signature="", received_ns=what.received_ns, host_ns=0) == what
