@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from vm.filesystem import Xfs
 from vm.fleet import MIB, Collector, Host
 from vm.machine import compile_agent, missing
-from vm.newest import KERNEL
+from vm.newest import KERNEL, TOOLS
 from vm.report import Report
 
 
@@ -76,6 +77,14 @@ def watched_host(new_host):
 def newest(new_host):
     """A host with Linux 7, where it is given."""
     return new_host("vm-newest", kernel=Path(KERNEL), calendar="daily")
+
+
+@pytest.fixture
+def xfs(newest):
+    """A filesystem on that host, made and mended with its own programs."""
+    made = Xfs(newest, tools=TOOLS)
+    yield made
+    made.release()
 
 
 @pytest.fixture(scope="session")

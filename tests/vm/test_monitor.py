@@ -1,23 +1,15 @@
 """Linux 7: XFS tells by itself what is sick, and realtime groups are mended too."""
 
-import pytest
-from vm.filesystem import MOUNT, Xfs
+from vm.filesystem import MOUNT
 from vm.fleet import wait_for
 from vm.healing import SECONDS, corruption, resolved, see_scheduled_check, story
-from vm.newest import EVERYTHING, MARKS, TOOLS, mounted, told_by_monitor
+from vm.newest import EVERYTHING, MARKS, mounted, told_by_monitor
 
 from fsmend_agent.kernel.xfs_health import ScrubType
 from fsmend_proto.v1 import command_pb2 as pb
 from fsmend_proto.v1 import event_pb2
 
 pytestmark = MARKS
-
-
-@pytest.fixture
-def xfs(newest):
-    made = Xfs(newest, tools=TOOLS)
-    yield made
-    made.release()
 
 
 def told(collector, uuid):

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from vm.filesystem import MOUNT, Xfs
+from vm.filesystem import MOUNT
 from vm.fleet import wait_for
 from vm.healing import corruption
 from vm.newest import EVERYTHING, FLAKY, MARKS, TOOLS, Dusty, mounted, told_by_monitor
@@ -29,13 +29,6 @@ def dusty(newest):
     made = Dusty(newest, tools=TOOLS).set_up()
     yield made
     made.tear_down()
-
-
-@pytest.fixture
-def xfs(newest):
-    made = Xfs(newest, tools=TOOLS)
-    yield made
-    made.release()
 
 
 def io_errors(collector, uuid):

@@ -143,11 +143,17 @@ async def test_a_storm_stops_repairs_until_a_person_releases_them(tmp_path, monk
         assert len(await rig.rows(SCRUB)) == 3
 
 
+async def first_of_two(rig, fleet):
+    """Let two hosts need a repair where one at a time may; return the row of the one that is ordered."""
+    await ready_to_repair(rig, fleet, ["h-0-00", "h-1-00"])
+    await consider(rig)
+    (first,) = await rig.rows(SCRUB)
+    return first
+
+
 async def test_a_host_that_left_the_fleet_in_mid_repair_does_not_hold_up_the_others(tmp_path):
     async with fleet_of(tmp_path, 2, 2, repair_share_percent=1) as (rig, fleet):
-        await ready_to_repair(rig, fleet, ["h-0-00", "h-1-00"])
-        await consider(rig)
-        (first,) = await rig.rows(SCRUB)
+        first = await first_of_two(rig, fleet)
         await rig.collector.store.write(revoke, first.agent_id, "operator:test", 1)
         await consider(rig)
         assert len(await rig.rows(SCRUB)) == 2
@@ -155,9 +161,7 @@ async def test_a_host_that_left_the_fleet_in_mid_repair_does_not_hold_up_the_oth
 
 async def test_a_dead_host_holds_its_place_for_a_day(tmp_path):
     async with fleet_of(tmp_path, 2, 2, repair_share_percent=1) as (rig, fleet):
-        await ready_to_repair(rig, fleet, ["h-0-00", "h-1-00"])
-        await consider(rig)
-        (first,) = await rig.rows(SCRUB)
+        first = await first_of_two(rig, fleet)
         day_ns = 24 * 3_600 * 10**9
         for later_ns, busy in ((day_ns - 60 * 10**9, {first.agent_id}), (day_ns + 60 * 10**9, set())):
             brakes = await rig.collector.store.read(read_brakes, time.time_ns() + later_ns)

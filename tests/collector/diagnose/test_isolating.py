@@ -64,11 +64,7 @@ async def test_what_was_concluded_before_the_store_failed_is_told_all_the_same(r
     records = [inventory(1, "h-0-00", 0), lost_disk(2, "h-0-00", 1), corrupt(3, "h-0-00", 2)]
     await stream.send(batch(agent.epoch, 1, *records))
     await stream.acked(3)
-
-    async def both():
-        return len(await rig.rows("SELECT id FROM incidents")) == 2
-
-    await eventually(both)
+    await eventually(lambda: two_rows(rig))
     assert failed == [3]
 
 
@@ -88,18 +84,19 @@ async def test_the_incidents_of_a_revoked_agent_close_and_it_leaves_the_populati
     assert await eventually(lambda: rig.rows("SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM counted_hosts)"))
 
 
+async def two_rows(rig):
+    """Return the ids of the incidents once there are two; None before."""
+    rows = await rig.rows("SELECT id FROM incidents ORDER BY id")
+    return [row.id for row in rows] if len(rows) == 2 else None
+
+
 async def two_incidents(rig):
     agent = await rig.agent("h-0-00")
     stream = await agent.connect()
     records = [inventory(1, "h-0-00", 0), lost_disk(2, "h-0-00", 1), lost_disk(3, "h-0-00", 2)]
     await stream.send(batch(agent.epoch, 1, *records))
     await stream.acked(3)
-
-    async def both():
-        rows = await rig.rows("SELECT id FROM incidents ORDER BY id")
-        return [row.id for row in rows] if len(rows) == 2 else None
-
-    return agent, await eventually(both)
+    return agent, await eventually(lambda: two_rows(rig))
 
 
 async def faults(rig):
