@@ -51,6 +51,8 @@ class Again:
         following: fresh, with the configuration to try.
         since_ns: incidents that began at or after this are compared.
         until_ns: and before this.
+        most_bytes: it may take beyond the most that its program had before.
+        most_seconds: it may take.
     """
 
     engine: Engine
@@ -68,6 +70,7 @@ class Again:
     _ticked_ns: int = 0
     _told_seconds: float = 0.0
     _began: float = field(default_factory=time.monotonic)
+    _began_bytes: int = 0
 
     def run(self) -> None:
         """Replay, compare, and tell all of it.
@@ -75,6 +78,7 @@ class Again:
         Raises:
             ReplayFailed: it needs more memory or time than it may have.
         """
+        self._began_bytes = peak_bytes()
         self._say("reading the fleet", self.since_ns)
         with self._reading() as connection:
             newest = queries.meta_number(connection, DIAGNOSED_THROUGH)
@@ -221,7 +225,7 @@ class Again:
 
     def _mind(self) -> None:
         """Stop where more is needed than this may have, whatever is done just now."""
-        if peak_bytes() > self.most_bytes:
+        if peak_bytes() - self._began_bytes > self.most_bytes:
             mib = self.most_bytes >> 20
             raise ReplayFailed(f"diagnosing this time again needs more than {mib} MiB\n{_LATER}")
         if time.monotonic() - self._began > self.most_seconds:

@@ -1,5 +1,6 @@
 """Histories of days, with restarts, silences, losses, late events and operators' words, come out the same again."""
 
+import itertools
 import random
 import subprocess
 import sys
@@ -55,8 +56,18 @@ def test_a_replay_that_needs_too_much_memory_ends_and_says_what_to_do(tmp_path, 
     history = History(tmp_path, monkeypatch)
     history.report("h-0-00", event(event_pb2.EVENT_KIND_DEVICE_GONE, 4, START, device=disk("h-0-00", 0)))
     history.wait(10)
-    with pytest.raises(ReplayFailed, match="choose a later --since"):
+    peaks = itertools.count(4 << 30, 1 << 19)
+    monkeypatch.setattr("fsmend_collector.diagnose.again.peak_bytes", lambda: next(peaks))
+    with pytest.raises(ReplayFailed, match="needs more than 1 MiB\nchoose a later --since"):
         again(history, START, most_bytes=1 << 20)
+
+
+def test_what_the_program_needed_before_a_replay_is_not_the_replays(tmp_path, monkeypatch):
+    history = History(tmp_path, monkeypatch)
+    history.report("h-0-00", event(event_pb2.EVENT_KIND_DEVICE_GONE, 4, START, device=disk("h-0-00", 0)))
+    history.wait(10)
+    monkeypatch.setattr("fsmend_collector.diagnose.again.peak_bytes", lambda: 4 << 30)
+    again(history, START)
 
 
 def test_the_memory_of_the_process_that_began_a_replay_does_not_count():
