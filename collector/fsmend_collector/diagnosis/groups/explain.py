@@ -6,6 +6,7 @@ several places at one time, and all of it of one model, kernel or label, the pla
 then they are one cause, when the coincidence of several costs more than the name of the model.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -19,6 +20,7 @@ _FINER_TRIED = 60
 _FINER_TRIED_IN_STORMS = 24
 _STORM = 2_000
 _DEPTH = 2
+_LEADS = 4
 _INSIDE = 0.9
 _SUSPECT_COVERS = 0.5
 _SUSPECTS_KEPT = 8
@@ -74,7 +76,7 @@ def _next(peel: Peel, within: Within, depth: int) -> list[Explanation] | None:
     if not more:  # a place inside may still do better with hosts that are only labelled wrongly
         finer = [one for one in finer if _is_place(one.candidate) and _is_place(best.candidate)]
     parts = _parts(finer, best, within, depth + 1) if finer else []
-    if more and sum(one.score for one in parts) > best.score:
+    if more and _total(parts) > best.score:
         joined = _in_places(best, parts)
         return parts if joined is None else [joined]
     strayed = _with_strays(best, parts)
@@ -82,13 +84,51 @@ def _next(peel: Peel, within: Within, depth: int) -> list[Explanation] | None:
 
 
 def _parts(finer: list[Standing], best: Explanation, within: Within, depth: int) -> list[Explanation]:
-    """Explain what one cause explains by the finer ones inside it."""
-    peel = Peel((one.candidate for one in finer), within, best.marks)
+    """Explain what one cause explains by the finer ones inside it, the best of them first.
+
+    A group that holds one cause and by chance some of another leaves too little of the other: so where the best one
+    first is not enough, others lead that may do better.
+    """
+    causes = [one.candidate for one in finer]
+    parts = _peeled(causes, best.marks, within, depth)
+    if _total(parts) > best.score:
+        return parts
+    tried = [parts]
+    for lead in _leads(finer, best):
+        found = _peeled([lead], best.marks, within, depth)
+        gone = frozenset().union(*(one.marks for one in found))
+        tried.append(found + _peeled(causes, best.marks - gone, within, depth))
+    return max(tried, key=_total)
+
+
+def _leads(finer: list[Standing], best: Explanation) -> list[Candidate]:
+    """Return the best groups after the first that may be part of something better than the whole.
+
+    The most that the others may add is what each mark is worth at best, to any group that holds it.
+    """
+    worth: dict[Mark, float] = {}
+    for one in finer:
+        each = one.score() / one.count
+        for mark in one.marks() & best.marks:
+            worth[mark] = max(worth.get(mark, 0.0), each)
+    by_group = {one.candidate.group: one for one in reversed(finer)}  # the best of each
+    rows = sorted(by_group.values(), key=Standing.row)[1:_LEADS]
+    rest = [math.fsum(worth[mark] for mark in worth.keys() - one.marks()) for one in rows]
+    return [one.candidate for one, others in zip(rows, rest, strict=True) if one.score() + others > best.score]
+
+
+def _peeled(causes: list[Candidate], marks: frozenset[Mark], within: Within, depth: int) -> list[Explanation]:
+    """Explain marks by causes, the best first."""
+    peel = Peel(causes, within, marks)
     found: list[Explanation] = []
     while (taken := _next(peel, within, depth)) is not None:
         found += taken
         peel.take(frozenset().union(*(one.marks for one in taken)))
     return found
+
+
+def _total(parts: list[Explanation]) -> float:
+    return sum(one.score for one in parts)
 
 
 def _in_places(best: Explanation, parts: list[Explanation]) -> Explanation | None:

@@ -1,5 +1,7 @@
 """The peel as it would be written if time did not matter: everything is scored, sorted and tested again at each step."""
 
+import math
+
 from fsmend_collector.diagnosis.groups import explain as ours
 from fsmend_collector.diagnosis.groups.candidate import distinct
 from fsmend_collector.diagnosis.groups.dimensions import parent_value
@@ -83,11 +85,31 @@ def _finer(scored, best, alive, within, depth):
     finer = finer[: ours._FINER_TRIED]
     if sum(score for score, _ in finer) <= best.score:
         return [best]
-    parts = _peel([one for _, one in finer], best.marks, within, depth + 1)
+    inside = [one for _, one in finer]
+    parts = _peel(inside, best.marks, within, depth + 1)
+    if sum(one.score for one in parts) <= best.score:
+        parts = max(
+            [parts, *_led(finer, inside, best, alive, within, depth)], key=lambda led: sum(one.score for one in led)
+        )
     if sum(one.score for one in parts) > best.score:
         return parts
     strayed = ours._with_strays(best, parts)
     return [strayed] if strayed is not None and strayed.score > best.score else [best]
+
+
+def _led(finer, inside, best, alive, within, depth):
+    """Explain by the finer ones with another one first, wherever what they are worth at best is enough."""
+    firsts = {}
+    for score, one in finer:
+        firsts.setdefault(one.group, (score, one))
+    for score, lead in list(firsts.values())[1 : ours._LEADS]:
+        holding = [[value / len(one.marks & alive) for value, one in finer if mark in one.marks] for mark in best.marks]
+        outside = [mark not in lead.marks for mark in best.marks]
+        rest = math.fsum(max(worth) for worth, out in zip(holding, outside, strict=True) if worth and out)
+        if score + rest > best.score:
+            found = _peel([lead], best.marks, within, depth + 1)
+            gone = frozenset().union(*(one.marks for one in found))
+            yield found + _peel(inside, best.marks - gone, within, depth + 1)
 
 
 def _suspect(scored, chosen, alive):

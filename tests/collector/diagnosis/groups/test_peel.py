@@ -175,3 +175,30 @@ def test_a_group_that_was_like_its_siblings_is_looked_at_again_when_something_el
     found = [one.candidate.group for one in explain(candidates, within_of(marks))]
     assert found == [group for group, *_ in naive_peel.explain(candidates, within_of(marks))]
     assert 0 < found.index(("model", "M1")) < len(alone)
+
+
+def test_a_group_that_holds_a_cause_and_by_chance_some_of_another_leaves_both_their_own(monkeypatch):
+    """Two racks fail; one power feed holds all of the first, and most of the second."""
+    first = [mark(number, disk, 5) for number in range(5) for disk in range(DISKS)]
+    second = [mark(number, disk, 5) for number in range(45, 50) for disk in range(2)]
+    marks = {
+        ("fleet", "all"): (first + second, 60),
+        ("power_feed", "p0"): (first + second[:6], 30),
+        ("rack", "r0"): (first, 5),
+        ("rack", "r9"): (second, 5),
+    }
+    candidates = [
+        Candidate(
+            group, "media", 300, 0, 60 * MINUTE, 5, frozenset(mine), hosts * 4, hosts, 1e-3, 1e-3, 0.58, 3.0, 0.0, _four
+        )
+        for group, (mine, hosts) in marks.items()
+    ]
+    found = {one.candidate.group: one.marks for one in explain(candidates, lambda *_: (frozenset(), 0))}
+    assert found == {("rack", "r0"): frozenset(first), ("rack", "r9"): frozenset(second)}
+    monkeypatch.setattr("fsmend_collector.diagnosis.groups.explain._LEADS", 1)
+    (whole,) = explain(candidates, lambda *_: (frozenset(), 0))
+    assert whole.candidate.group == ("fleet", "all")
+
+
+def _four(_agent_id):
+    return DISKS
