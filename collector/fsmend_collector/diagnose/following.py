@@ -128,13 +128,16 @@ class Following:
 
     def _retire(self, connection: Connection, now_ns: int) -> None:
         """Take revoked agents out of the population, and close their incidents, each apart from the others."""
-        leaving = revoked_hosts(connection)
-        for agent_id in leaving:
-            self.census.take(connection, agent_id, None)
-        for agent_id in dict.fromkeys([*leaving, *revoked_with_incidents(connection)]):
-            self._do(f"revoked agent {agent_id}", now_ns, partial(self._retire_one, agent_id, now_ns))
+        leaving = dict.fromkeys(revoked_hosts(connection), True)
+        for agent_id, counted in (dict.fromkeys(revoked_with_incidents(connection), False) | leaving).items():
+            retire = partial(self._retire_one, connection, agent_id, now_ns, counted=counted)
+            self._do(f"revoked agent {agent_id}", now_ns, retire)
 
-    def _retire_one(self, agent_id: str, now_ns: int) -> list[list[IncidentChange]]:
+    def _retire_one(
+        self, connection: Connection, agent_id: str, now_ns: int, *, counted: bool
+    ) -> list[list[IncidentChange]]:
+        if counted:
+            self.census.take(connection, agent_id, None)
         return [self.engine.retire_agent(agent_id, now_ns)]
 
     def take_changes(self, connection: Connection, now_ns: int) -> list[list[IncidentChange]]:

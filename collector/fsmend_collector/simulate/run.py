@@ -3,7 +3,7 @@
 import random
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fsmend_collector.diagnosis.config import DiagnosisConfig
 from fsmend_collector.diagnosis.evidence import Evidence
@@ -62,7 +62,6 @@ class Outcome:
     merged: dict[str, str]
     seconds: float
     findings: int
-    ledger: list[tuple[int, IncidentChange]] = field(default_factory=list)
 
 
 class Runner:
@@ -80,7 +79,7 @@ class Runner:
         self.told: dict[str, tuple[int, IncidentChange]] = {}
         self.first_told: list[Reported] = []
         self.counted: set[str] = set()
-        self.ledger: list[tuple[int, IncidentChange]] = []
+        self.evidence_ids: set[str] = set()
 
     def _fresh(self) -> FleetDiagnosis:
         fleet = self.world.fleet
@@ -164,7 +163,7 @@ class Runner:
 
     def _recount(self, now_ns: int) -> None:
         """Give again what the soft-error rates remember: findings that are no incident's evidence."""
-        counted = self.counted | {one for _, change in self.ledger for one in change.evidence_ids}
+        counted = self.counted | self.evidence_ids
         counted.update(one for _, change in self.told.values() for one in change.incident.evidence)
         for one in self.fed:
             if one.event_id not in counted:
@@ -181,7 +180,7 @@ class Runner:
             self.told[change.view.id] = (first, change)
             if change.view.shared and change.incident.state == _OPEN:
                 self.first_told.append(_shared_reported(change.incident, now_ns))
-            self.ledger.append((now_ns, change))
+            self.evidence_ids.update(change.evidence_ids)
 
     def _outcome(self, seconds: float) -> Outcome:
         shared = []
@@ -214,9 +213,7 @@ class Runner:
             for first, one in told
             if one.state == incident_pb2.INCIDENT_STATE_RESOLVED and not one.HasField("statistics")
         ]
-        return Outcome(
-            self.world, shared, units, ended, withdrawn, self.first_told, merged, seconds, len(self.fed), self.ledger
-        )
+        return Outcome(self.world, shared, units, ended, withdrawn, self.first_told, merged, seconds, len(self.fed))
 
 
 def _population(world: World) -> Population:

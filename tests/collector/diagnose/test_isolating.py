@@ -8,6 +8,7 @@ from sqlalchemy.exc import OperationalError
 
 from fsmend_collector.ask.words import MUTE, Word, write_word
 from fsmend_collector.diagnose import following
+from fsmend_collector.diagnose.census import Census
 from fsmend_collector.diagnose.following import Following
 from fsmend_collector.diagnosis import FleetDiagnosis
 from fsmend_collector.diagnosis.unit import UnitDiagnosis
@@ -170,6 +171,27 @@ async def test_an_agent_that_breaks_diagnosis_keeps_no_other_from_being_retired(
         return set(retired) == set(agents) - {min(agents)}
 
     await eventually(the_others)
+    assert f"revoked agent {min(agents)}" in await eventually(lambda: faults(rig))
+
+
+async def test_a_revoked_host_that_cannot_be_counted_out_keeps_no_other_from_being_retired(rig, monkeypatch):
+    agents = [(await rig.agent(f"h-0-0{number}")).identity.agent_id for number in range(2)]
+    take, left = Census.take, []
+
+    def breaks(self, connection, agent_id, view):
+        if view is None:
+            if agent_id == min(agents):
+                raise IndexError("no such thing")
+            left.append(agent_id)
+        return take(self, connection, agent_id, view)
+
+    monkeypatch.setattr(Census, "take", breaks)
+    monkeypatch.setattr(following, "revoked_hosts", lambda _connection: sorted(agents))
+
+    async def the_other():
+        return max(agents) in left
+
+    await eventually(the_other)
     assert f"revoked agent {min(agents)}" in await eventually(lambda: faults(rig))
 
 

@@ -91,7 +91,7 @@ def _parts(finer: list[Standing], best: Explanation, within: Within, depth: int)
     """
     causes = [one.candidate for one in finer]
     parts = _peeled(causes, best.marks, within, depth)
-    if _total(parts) > best.score:
+    if _total(parts) > best.score or len(best.marks) >= _STORM:
         return parts
     tried = [parts]
     for lead in _leads(finer, best):
