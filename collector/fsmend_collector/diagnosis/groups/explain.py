@@ -86,12 +86,13 @@ def _next(peel: Peel, within: Within, depth: int) -> list[Explanation] | None:
 def _parts(finer: list[Standing], best: Explanation, within: Within, depth: int) -> list[Explanation]:
     """Explain what one cause explains by the finer ones inside it, the best of them first.
 
-    A group that holds one cause and by chance some of another leaves too little of the other: so where the best one
-    first is not enough, others lead that may do better.
+    A group that holds one cause and by chance some of another leaves too little of the other. So where the best one
+    first is not enough, others lead, before the whole fleet is said to fail: that is what is left when nothing else
+    explains it. Any other whole is as good a cause as its parts are, and to search harder for these overfits.
     """
     causes = [one.candidate for one in finer]
     parts = _peeled(causes, best.marks, within, depth)
-    if _total(parts) > best.score or len(best.marks) >= _STORM:
+    if _total(parts) > best.score or best.candidate.group[0] != "fleet" or len(best.marks) >= _STORM:
         return parts
     tried = [parts]
     for lead in _leads(finer, best):

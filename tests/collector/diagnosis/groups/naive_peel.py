@@ -87,7 +87,7 @@ def _finer(scored, best, alive, within, depth):
         return [best]
     inside = [one for _, one in finer]
     parts = _peel(inside, best.marks, within, depth + 1)
-    if sum(one.score for one in parts) <= best.score:
+    if sum(one.score for one in parts) <= best.score and best.candidate.group[0] == "fleet":
         parts = max(
             [parts, *_led(finer, inside, best, alive, within, depth)], key=lambda led: sum(one.score for one in led)
         )
