@@ -337,6 +337,7 @@ commands = Table(
     Index(None, "incident_id"),
     Index(None, "state", "not_after_ns"),
     Index(None, "created_ns"),
+    Index(None, "updated_ns"),
 )
 
 command_updates = Table(

@@ -5,6 +5,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -12,6 +13,8 @@ from fsmend_collector.errors import StoreUnusable
 from fsmend_collector.store.engine import make_engine
 from fsmend_collector.store.migrate import alembic_config, file_lock, migrate
 from fsmend_collector.store.schema import metadata
+
+NEWEST = ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
 def test_migrations_make_the_schema_that_the_code_uses(url):
@@ -22,11 +25,21 @@ def test_migrations_make_the_schema_that_the_code_uses(url):
 
 
 def test_migrating_again_changes_nothing(url, tmp_path):
-    assert migrate(url, tmp_path / "migrate.lock") == ("0003", "0003")
+    assert migrate(url, tmp_path / "migrate.lock") == (NEWEST, NEWEST)
+
+
+def test_every_step_after_the_first_can_be_taken_back_and_done_again(tmp_path):
+    url, lock, config = f"sqlite:///{tmp_path / 'new.sqlite'}", tmp_path / "lock", alembic_config()
+    migrate(url, lock)
+    engine = make_engine(url, writes=True)
+    with engine.begin() as config.attributes["connection"]:
+        command.downgrade(config, "0001")
+    engine.dispose()
+    assert migrate(url, lock) == ("0001", NEWEST)
 
 
 def test_an_empty_store_is_migrated_from_nothing(tmp_path):
-    assert migrate(f"sqlite:///{tmp_path / 'new.sqlite'}", tmp_path / "lock") == ("", "0003")
+    assert migrate(f"sqlite:///{tmp_path / 'new.sqlite'}", tmp_path / "lock") == ("", NEWEST)
 
 
 def test_a_store_of_a_newer_version_is_refused(url, tmp_path):
