@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fsmend_proto.v1 import event_pb2
 
 _LARGEST_ERRNO = 4_095  # MAX_ERRNO, linux/err.h
+_LONGEST_NAME = 1_024
 _SCOPES: dict[int, str] = {
     number: name.removeprefix("XFS_SCOPE_").lower() for name, number in event_pb2.XfsScope.items()
 }
@@ -136,28 +137,28 @@ class Evidence:
             received_ns=received_ns,
             host_ns=event.clocks.wall_ns,
             count=_occurrences(event),
-            filesystem_uuid=event.filesystem.uuid,
+            filesystem_uuid=_name(event.filesystem.uuid),
             filesystem_type=event.filesystem.type,
-            filesystem_device=event.filesystem.device_name,
-            device_id=event.device.id,
-            device_name=event.device.name,
+            filesystem_device=_name(event.filesystem.device_name),
+            device_id=_name(event.device.id),
+            device_name=_name(event.device.name),
             mount_point=event.filesystem.mount_point,
             ino=event.inode.ino or event.ext4_counters.last.ino,
             generation=event.inode.generation if event.inode.generation_known else 0,
             subvolume=event.inode.subvolume,
             path=event.inode.path,
-            function=code[0],
+            function=_name(code[0]),
             line=code[1],
             errno=min(abs(event.errno), _LARGEST_ERRNO),
             sector=event.sectors.start if has_sectors else None,
             sector_count=event.sectors.count if has_sectors else 0,
-            signature=event.signature,
-            form=event.kernel_log.form,
+            signature=_name(event.signature),
+            form=_name(event.kernel_log.form),
             devid=event.btrfs_device.devid or event.scrub.devid,
             command_id=event.command_id,
             message=event.message,
             others_unknown=event.others_unknown,
-            subject=event.source_state.name,
+            subject=_name(event.source_state.name),
             before_agent=event.ext4_counters.before_agent or event.btrfs_device.before_agent,
             reading=_reading(event),
             last_ns=min(event.last.wall_ns + clock_offset_ns, received_ns) if event.last.wall_ns else 0,
@@ -169,6 +170,11 @@ class Evidence:
             xfs_sick=event.xfs_health.sick | event.xfs_health.became_sick,
             passed=event.smart.passed if detail == "smart" else None,
         )
+
+
+def _name(text: str) -> str:
+    """Return a host's text as a key: bounded, and without NUL, which PostgreSQL has not in text."""
+    return text[:_LONGEST_NAME].replace("\0", "\ufffd") if len(text) > _LONGEST_NAME or "\0" in text else text
 
 
 def _code_location(event: event_pb2.Event) -> tuple[str, int]:

@@ -133,3 +133,13 @@ def test_no_gap_and_no_report_on_a_command_breaks_diagnosis(raw, number):
         changes += diagnosis.observe_update("a1", f"c{state}", target, update, START, START)
     for change in changes:
         change.incident.SerializeToString()
+
+
+def test_a_hosts_names_are_bounded_and_have_no_nul():
+    event = event_pb2.Event(
+        device=event_pb2.DeviceRef(id="a\0b", name="n" * 5_000),
+        kernel_log=event_pb2.KernelLogDetail(function="f\0", form="o" * 1_024),
+    )
+    one = of(event)
+    assert (one.device_id, one.function, one.form) == ("a\ufffdb", "f\ufffd", "o" * 1_024)
+    assert one.device_name == "n" * 1_024

@@ -6,7 +6,6 @@ several places at one time, and all of it of one model, kernel or label, the pla
 then they are one cause, when the coincidence of several costs more than the name of the model.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -20,7 +19,8 @@ _FINER_TRIED = 60
 _FINER_TRIED_IN_STORMS = 24
 _STORM = 2_000
 _DEPTH = 2
-_LEADS = 4
+_LEADS = 3
+_LED_AT_MOST = 1_000
 _INSIDE = 0.9
 _SUSPECT_COVERS = 0.5
 _SUSPECTS_KEPT = 8
@@ -84,38 +84,32 @@ def _next(peel: Peel, within: Within, depth: int) -> list[Explanation] | None:
 
 
 def _parts(finer: list[Standing], best: Explanation, within: Within, depth: int) -> list[Explanation]:
-    """Explain what one cause explains by the finer ones inside it, the best of them first.
+    """Explain what one cause explains by the finer ones inside it.
 
-    A group that holds one cause and by chance some of another leaves too little of the other. So where the best one
-    first is not enough, others lead, before the whole fleet is said to fail: that is what is left when nothing else
-    explains it. Any other whole is as good a cause as its parts are, and to search harder for these overfits.
+    The best of them is taken first. One that holds a whole cause, and by chance some of another, leaves too little of
+    the other then. So before the whole fleet is said to fail, which is what is left when nothing else explains it, a
+    few others are taken first in turn. Not with many marks, for the time that it takes; nor for any other whole: that is as
+    good a cause as its parts, and the more ways are tried to part it, the more often one does better by chance.
     """
     causes = [one.candidate for one in finer]
     parts = _peeled(causes, best.marks, within, depth)
-    if _total(parts) > best.score or best.candidate.group[0] != "fleet" or len(best.marks) >= _STORM:
+    if _total(parts) > best.score or best.candidate.group[0] != "fleet" or len(best.marks) >= _LED_AT_MOST:
         return parts
     tried = [parts]
-    for lead in _leads(finer, best):
-        found = _peeled([lead], best.marks, within, depth)
+    for lead in _leads(finer, parts):
+        held = lead.marks()
+        inside = [one.candidate for one in finer if _lies_inside(one, lead.candidate, len(one.marks() & held))]
+        found = _peeled([lead.candidate, *inside], best.marks, within, depth)
         gone = frozenset().union(*(one.marks for one in found))
         tried.append(found + _peeled(causes, best.marks - gone, within, depth))
     return max(tried, key=_total)
 
 
-def _leads(finer: list[Standing], best: Explanation) -> list[Candidate]:
-    """Return the best groups after the first that may be part of something better than the whole.
-
-    The most that the others may add is what each mark is worth at best, to any group that holds it.
-    """
-    worth: dict[Mark, float] = {}
-    for one in finer:
-        each = one.score() / one.count
-        for mark in one.marks() & best.marks:
-            worth[mark] = max(worth.get(mark, 0.0), each)
-    by_group = {one.candidate.group: one for one in reversed(finer)}  # the best of each
-    rows = sorted(by_group.values(), key=Standing.row)[1:_LEADS]
-    rest = [math.fsum(worth[mark] for mark in worth.keys() - one.marks()) for one in rows]
-    return [one.candidate for one, others in zip(rows, rest, strict=True) if one.score() + others > best.score]
+def _leads(finer: list[Standing], parts: list[Explanation]) -> list[Standing]:
+    """Return the best of the groups that nothing was explained by first, each at its best."""
+    first = parts[0].candidate.group if parts else None
+    groups = {one.candidate.group: one for one in reversed(finer) if one.candidate.group != first}
+    return sorted(groups.values(), key=Standing.row)[:_LEADS]
 
 
 def _peeled(causes: list[Candidate], marks: frozenset[Mark], within: Within, depth: int) -> list[Explanation]:
@@ -172,13 +166,14 @@ def _stands_for_itself(part: Explanation) -> bool:
 def _finer(peel: Peel, best: Explanation) -> list[Standing]:
     """Return the best of the smaller groups that lie inside a cause, by score."""
     whole = best.candidate
-    inside = [
-        one
-        for one, count in peel.overlapping(best.marks).items()
-        if one.candidate.units < whole.units and one.candidate.group != whole.group and count >= _INSIDE * one.count
-    ]
+    inside = [one for one, count in peel.overlapping(best.marks).items() if _lies_inside(one, whole, count)]
     rows = sorted((one for one in inside if one.score() > 0), key=Standing.row)
     return rows[: _FINER_TRIED if len(best.marks) < _STORM else _FINER_TRIED_IN_STORMS]
+
+
+def _lies_inside(one: Standing, whole: Candidate, shared: int) -> bool:
+    """Say whether a group is smaller than another one, and so many marks in common are nearly all of its own."""
+    return one.candidate.units < whole.units and one.candidate.group != whole.group and shared >= _INSIDE * one.count
 
 
 def _is_place(candidate: Candidate) -> bool:

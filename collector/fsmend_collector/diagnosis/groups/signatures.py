@@ -15,16 +15,13 @@ from fsmend_collector.diagnosis.groups.tails import log_likelihood_ratio
 
 SIGNED = "corrupt"
 """The aspect of filesystems: what disks show has no place in a filesystem's code."""
-_LONGEST = 200
 
 
 def signature_of(evidence: Evidence) -> str:
-    """Return where in the kernel's code a filesystem failed, else the form of the line that says so; empty: unknown.
-
-    It is a host's text and kept with each mark: so it has its bound, and no NUL, which PostgreSQL has not in text.
-    """
-    place = f"{evidence.function}:{evidence.line}" if evidence.function and evidence.line else evidence.function
-    return (place or evidence.form)[:_LONGEST].replace("\0", "\ufffd")
+    """Return where in the kernel's code a filesystem failed, else the form of the line that says so; empty: unknown."""
+    if evidence.function:
+        return f"{evidence.function}:{evidence.line}" if evidence.line else evidence.function
+    return evidence.form
 
 
 def common_signature(marks: Iterable[Mark], others: Iterable[Mark], prior_nats: float) -> str:

@@ -1,7 +1,5 @@
 """The peel as it would be written if time did not matter: everything is scored, sorted and tested again at each step."""
 
-import math
-
 from fsmend_collector.diagnosis.groups import explain as ours
 from fsmend_collector.diagnosis.groups.candidate import distinct
 from fsmend_collector.diagnosis.groups.dimensions import parent_value
@@ -87,29 +85,30 @@ def _finer(scored, best, alive, within, depth):
         return [best]
     inside = [one for _, one in finer]
     parts = _peel(inside, best.marks, within, depth + 1)
-    if sum(one.score for one in parts) <= best.score and best.candidate.group[0] == "fleet":
-        parts = max(
-            [parts, *_led(finer, inside, best, alive, within, depth)], key=lambda led: sum(one.score for one in led)
-        )
-    if sum(one.score for one in parts) > best.score:
+    if _total(parts) <= best.score and best.candidate.group[0] == "fleet" and len(best.marks) < ours._LED_AT_MOST:
+        parts = max([parts, *_led(inside, parts, best.marks, alive, within, depth)], key=_total)
+    if _total(parts) > best.score:
         return parts
     strayed = ours._with_strays(best, parts)
     return [strayed] if strayed is not None and strayed.score > best.score else [best]
 
 
-def _led(finer, inside, best, alive, within, depth):
-    """Explain by the finer ones with another one first, wherever what they are worth at best is enough."""
+def _led(inside, parts, marks, alive, within, depth):
+    """Explain by the finer ones, with other groups first."""
     firsts = {}
-    for score, one in finer:
-        firsts.setdefault(one.group, (score, one))
-    for score, lead in list(firsts.values())[1 : ours._LEADS]:
-        holding = [[value / len(one.marks & alive) for value, one in finer if mark in one.marks] for mark in best.marks]
-        outside = [mark not in lead.marks for mark in best.marks]
-        rest = math.fsum(max(worth) for worth, out in zip(holding, outside, strict=True) if worth and out)
-        if score + rest > best.score:
-            found = _peel([lead], best.marks, within, depth + 1)
-            gone = frozenset().union(*(one.marks for one in found))
-            yield found + _peel(inside, best.marks - gone, within, depth + 1)
+    for lead in inside:
+        if not parts or lead.group != parts[0].candidate.group:
+            firsts.setdefault(lead.group, lead)
+    for lead in list(firsts.values())[: ours._LEADS]:
+        own = [one for one in inside if one.units < lead.units and one.group != lead.group]
+        own = [one for one in own if len(one.marks & lead.marks & alive) >= ours._INSIDE * len(one.marks & alive)]
+        found = _peel([lead, *own], marks, within, depth + 1)
+        gone = frozenset().union(*(one.marks for one in found))
+        yield found + _peel(inside, marks - gone, within, depth + 1)
+
+
+def _total(parts):
+    return sum(one.score for one in parts)
 
 
 def _suspect(scored, chosen, alive):

@@ -23,6 +23,7 @@ def groups_of(number, disk):
         ("fleet", "all"),
         ("row", f"w{number // 20}"),
         ("rack", f"r{number // 5}"),
+        ("power_feed", f"p{number // 8}"),
         ("host", f"a{number}"),
         ("hba", f"a{number} h{disk // 2}"),
         ("model", f"M{number % 3}"),
@@ -177,28 +178,50 @@ def test_a_group_that_was_like_its_siblings_is_looked_at_again_when_something_el
     assert 0 < found.index(("model", "M1")) < len(alone)
 
 
-def test_a_group_that_holds_a_cause_and_by_chance_some_of_another_leaves_both_their_own(monkeypatch):
-    """Two racks fail; one power feed holds all of the first, and most of the second."""
+def two_racks(hosts, disks, shared, penalty):
+    """Return the candidates of two racks that fail: power feeds hold all of the first, and some hosts of the second."""
     first = [mark(number, disk, 5) for number in range(5) for disk in range(DISKS)]
-    second = [mark(number, disk, 5) for number in range(45, 50) for disk in range(2)]
-    marks = {
+    second = [mark(number, disk, 5) for number in range(45, 45 + hosts) for disk in range(disks)]
+    groups = {
         ("fleet", "all"): (first + second, 60),
-        ("power_feed", "p0"): (first + second[:6], 30),
         ("rack", "r0"): (first, 5),
-        ("rack", "r9"): (second, 5),
+        ("rack", "r9"): (second, hosts),
+        **{("host", f"a{number}"): ([one for one in first if one.agent_id == f"a{number}"], 1) for number in range(5)},
     }
-    candidates = [
+    groups |= {
+        ("power_feed", f"p{at}"): (first + [one for one in second if int(one.agent_id[1:]) - 45 < some], 30 + at)
+        for at, some in enumerate(shared)
+    }
+    return [
         Candidate(
-            group, "media", 300, 0, 60 * MINUTE, 5, frozenset(mine), hosts * 4, hosts, 1e-3, 1e-3, 0.58, 3.0, 0.0, _four
+            group, "media", 300, 0, 60 * MINUTE, 5, frozenset(mine), size * DISKS, size, 1e-3, 1e-3, 0.58,
+            penalty if group[0] == "rack" else 3.0, 0.0, _four,
         )
-        for group, (mine, hosts) in marks.items()
-    ]
-    found = {one.candidate.group: one.marks for one in explain(candidates, lambda *_: (frozenset(), 0))}
-    assert found == {("rack", "r0"): frozenset(first), ("rack", "r9"): frozenset(second)}
-    monkeypatch.setattr("fsmend_collector.diagnosis.groups.explain._LEADS", 1)
-    (whole,) = explain(candidates, lambda *_: (frozenset(), 0))
-    assert whole.candidate.group == ("fleet", "all")
+        for group, (mine, size) in groups.items()
+    ]  # fmt: skip
 
 
 def _four(_agent_id):
     return DISKS
+
+
+def test_a_group_that_holds_a_cause_and_by_chance_some_of_another_leaves_both_their_own(monkeypatch):
+    candidates = two_racks(5, 2, [3], 3.0)
+    found = {one.candidate.group: one.marks for one in explain(candidates, lambda *_: (frozenset(), 0))}
+    assert found == {group: one.marks for one in candidates if (group := one.group)[0] == "rack"}
+    monkeypatch.setattr("fsmend_collector.diagnosis.groups.explain._LED_AT_MOST", sum(map(len, found.values())))
+    (whole,) = explain(candidates, lambda *_: (frozenset(), 0))
+    assert whole.candidate.group == ("fleet", "all")
+
+
+@settings(deadline=None, max_examples=examples(150))
+@given(
+    st.integers(3, 6),
+    st.integers(1, DISKS),
+    st.lists(st.integers(1, 5), max_size=4),
+    st.sampled_from([1.0, 3.0, 9.0, 12.0]),
+)
+def test_other_groups_that_are_taken_first_give_what_the_naive_peel_gives(hosts, disks, shared, penalty):
+    candidates = two_racks(hosts, disks, shared, penalty)
+    found = [(one.candidate.group, one.marks, one.score) for one in explain(candidates, lambda *_: (frozenset(), 0))]
+    assert found == [row[:3] for row in naive_peel.explain(candidates, lambda *_: (frozenset(), 0))]
