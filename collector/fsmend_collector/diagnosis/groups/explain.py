@@ -88,8 +88,8 @@ def _parts(finer: list[Standing], best: Explanation, within: Within, depth: int)
 
     The best of them is taken first. One that holds a whole cause, and by chance some of another, leaves too little of
     the other then. So before the whole fleet is said to fail, which is what is left when nothing else explains it, a
-    few others are taken first in turn. Not with many marks, for the time that it takes; nor for any other whole: that is as
-    good a cause as its parts, and the more ways are tried to part it, the more often one does better by chance.
+    few others are taken first in turn. Not with many marks, for the time that it takes; nor for any other whole: that
+    is as good a cause as its parts, and the more ways are tried to part it, the more often one does better by chance.
     """
     causes = [one.candidate for one in finer]
     parts = _peeled(causes, best.marks, within, depth)
