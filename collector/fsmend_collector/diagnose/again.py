@@ -51,8 +51,8 @@ class Again:
         following: fresh, with the configuration to try.
         since_ns: incidents that began at or after this are compared.
         until_ns: and before this.
-        most_bytes: it may take beyond the most that its program had before.
-        most_seconds: it may take.
+        most_bytes: by which it may raise the most memory that its program ever had.
+        most_seconds: that it may take.
     """
 
     engine: Engine

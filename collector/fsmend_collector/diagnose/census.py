@@ -103,18 +103,21 @@ class Census:
         return found
 
     def take(self, connection: Connection, agent_id: str, new: Counted | None) -> Counted | None:
-        """Take a host's new count in place of its old one, which is returned; None: it leaves the fleet."""
+        """Take a host's new count in place of its old one, which is returned; None: it leaves the fleet.
+
+        An old one that cannot be read is replaced all the same, once: trying again would take it off again and again.
+        """
         known = self._known(connection, agent_id)
         text = new.text() if new is not None else None
         if text == known:
             return new
+        self.unwritten[agent_id] = text
+        self.moved += 1
+        if new is not None:
+            new.onto(self.population, 1)
         old = Counted.parse(known) if known is not None else None
         if old is not None:
             old.onto(self.population, -1)
-        if new is not None:
-            new.onto(self.population, 1)
-        self.unwritten[agent_id] = text
-        self.moved += 1
         return old
 
     def _known(self, connection: Connection, agent_id: str) -> str | None:

@@ -128,16 +128,17 @@ class Following:
 
     def _retire(self, connection: Connection, now_ns: int) -> None:
         """Take revoked agents out of the population, and close their incidents, each apart from the others."""
-        leaving = dict.fromkeys(revoked_hosts(connection), True)
-        for agent_id, counted in (dict.fromkeys(revoked_with_incidents(connection), False) | leaving).items():
-            retire = partial(self._retire_one, connection, agent_id, now_ns, counted=counted)
-            self._do(f"revoked agent {agent_id}", now_ns, retire)
+        leaving = revoked_hosts(connection)
+        for agent_id in leaving:
+            self._do(f"revoked agent {agent_id}", now_ns, partial(self._count_out, connection, agent_id))
+        for agent_id in dict.fromkeys([*leaving, *revoked_with_incidents(connection)]):
+            self._do(f"revoked agent {agent_id}", now_ns, partial(self._retire_one, agent_id, now_ns))
 
-    def _retire_one(
-        self, connection: Connection, agent_id: str, now_ns: int, *, counted: bool
-    ) -> list[list[IncidentChange]]:
-        if counted:
-            self.census.take(connection, agent_id, None)
+    def _count_out(self, connection: Connection, agent_id: str) -> list[list[IncidentChange]]:
+        self.census.take(connection, agent_id, None)
+        return []
+
+    def _retire_one(self, agent_id: str, now_ns: int) -> list[list[IncidentChange]]:
         return [self.engine.retire_agent(agent_id, now_ns)]
 
     def take_changes(self, connection: Connection, now_ns: int) -> list[list[IncidentChange]]:

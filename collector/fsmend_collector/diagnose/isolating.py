@@ -14,6 +14,7 @@ FAULT_KIND = "diagnosis"
 """Object kind of the audit's rows about faults; `fsmend health` reads them."""
 
 _NOTED_AT_MOST = 1_000
+_NOTED_AGAIN_NS = 3_600 * 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +36,16 @@ class Isolation:
 
     Attributes:
         count: how often.
-        unwritten: what the audit does not have yet; no more than a thousand in the life of a process.
+        unwritten: what the audit does not have yet.
     """
 
     count: int = 0
     unwritten: list[Isolated] = field(default_factory=list)
     _logged: set[str] = field(default_factory=set)
+    _noted: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def note(self, what: str, error: Exception, now_ns: int) -> None:
-        """Count it; the log has each place in the code once, the audit each thing."""
+        """Count it. The log has each place in the code once; the audit each of a thousand things, once an hour."""
         self.count += 1
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
@@ -51,7 +53,10 @@ class Isolation:
         if place not in self._logged:
             self._logged.add(place)
             log.error("diagnosis goes on without %s: %s", what, text, exc_info=error)
-        if self.count <= _NOTED_AT_MOST:
+        noted_ns = self._noted.get((what, place))
+        due = len(self._noted) < _NOTED_AT_MOST if noted_ns is None else now_ns >= noted_ns + _NOTED_AGAIN_NS
+        if due:
+            self._noted[what, place] = now_ns
             self.unwritten.append(Isolated(now_ns, what, text[:500]))
 
 

@@ -91,3 +91,21 @@ def test_an_inventory_that_changes_nothing_is_not_written(engine):
         census.unwritten = {}
         assert census.take(connection, "a", Counted.of(view, "1")) == Counted.of(view, "1")
     assert (census.unwritten, census.moved) == ({}, 1)
+
+
+def test_a_row_that_cannot_be_taken_off_is_tried_once(engine, monkeypatch):
+    view, tried = HostView("a", "h", "6.8", (("rack", "r1"),)), []
+
+    def breaks(_counted, _population, times):
+        tried.append(times)
+        raise IndexError("no such thing")
+
+    census = Census()
+    with engine.begin() as connection:
+        connection.execute(delete(counted_hosts))
+        census.take(connection, "a", Counted.of(view, "1"))
+        monkeypatch.setattr(Counted, "onto", breaks)
+        with pytest.raises(IndexError):
+            census.take(connection, "a", None)
+        assert census.take(connection, "a", None) is None
+    assert (tried, census.unwritten) == ([-1], {"a": None})

@@ -2,6 +2,7 @@
 
 import time
 
+import pytest
 from collector.diagnose.rack import corrupt, inventory, lost_disk
 from collector.rig import batch, eventually
 from sqlalchemy.exc import OperationalError
@@ -10,6 +11,7 @@ from fsmend_collector.ask.words import MUTE, Word, write_word
 from fsmend_collector.diagnose import following
 from fsmend_collector.diagnose.census import Census
 from fsmend_collector.diagnose.following import Following
+from fsmend_collector.diagnose.isolating import Isolation
 from fsmend_collector.diagnosis import FleetDiagnosis
 from fsmend_collector.diagnosis.unit import UnitDiagnosis
 from fsmend_collector.diagnosis.view import IncidentView
@@ -174,7 +176,7 @@ async def test_an_agent_that_breaks_diagnosis_keeps_no_other_from_being_retired(
     assert f"revoked agent {min(agents)}" in await eventually(lambda: faults(rig))
 
 
-async def test_a_revoked_host_that_cannot_be_counted_out_keeps_no_other_from_being_retired(rig, monkeypatch):
+async def test_a_revoked_host_that_cannot_be_counted_out_is_retired_like_the_others(rig, monkeypatch):
     agents = [(await rig.agent(f"h-0-0{number}")).identity.agent_id for number in range(2)]
     take, left = Census.take, []
 
@@ -182,16 +184,20 @@ async def test_a_revoked_host_that_cannot_be_counted_out_keeps_no_other_from_bei
         if view is None:
             if agent_id == min(agents):
                 raise IndexError("no such thing")
-            left.append(agent_id)
+            left[:] = [agent_id]
         return take(self, connection, agent_id, view)
 
+    retire, retired = FleetDiagnosis.retire_agent, set()
+    monkeypatch.setattr(
+        FleetDiagnosis, "retire_agent", lambda self, one, now_ns: retired.add(one) or retire(self, one, now_ns)
+    )
     monkeypatch.setattr(Census, "take", breaks)
     monkeypatch.setattr(following, "revoked_hosts", lambda _connection: sorted(agents))
 
-    async def the_other():
-        return max(agents) in left
+    async def both():
+        return left == [max(agents)] and retired == set(agents)
 
-    await eventually(the_other)
+    await eventually(both)
     assert f"revoked agent {min(agents)}" in await eventually(lambda: faults(rig))
 
 
@@ -252,3 +258,27 @@ async def test_a_host_that_was_silent_when_it_was_revoked_is_no_silent_host_late
         return agent.identity.agent_id not in engine.units._away and not engine._away
 
     await eventually(retired)
+
+
+def test_what_breaks_again_and_again_is_noted_once_an_hour_and_keeps_nothing_else_from_being_noted():
+    isolation, error = Isolation(), _raised()
+    for second in range(0, 7_200, 5):
+        isolation.note("tick", error, second * 1_000_000_000)
+    isolation.note("event 1", error, 0)
+    assert [(one.what, one.at_ns // 1_000_000_000) for one in isolation.unwritten] == [
+        ("tick", 0), ("tick", 3_600), ("event 1", 0)
+    ]  # fmt: skip
+    assert isolation.count == 1_441
+
+
+def test_no_more_than_a_thousand_things_that_break_are_noted():
+    isolation, error = Isolation(), _raised()
+    for number in range(2_000):
+        isolation.note(f"event {number}", error, number)
+    assert len(isolation.unwritten) == 1_000
+
+
+def _raised():
+    with pytest.raises(IndexError) as caught:
+        [].pop()
+    return caught.value
