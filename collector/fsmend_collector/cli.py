@@ -13,6 +13,7 @@ import click
 
 from fsmend_collector import __version__
 from fsmend_collector.errors import CollectorError, NoSuchObject
+from fsmend_collector.query.times import LengthParameter
 
 T = TypeVar("T")
 
@@ -123,7 +124,13 @@ def token() -> None:
 @token.command("create")
 @_config_option
 @click.option("--host", default="", help="Only this host may use it.")
-@click.option("--ttl", "ttl_seconds", type=click.IntRange(60), default=None, help="Seconds until it expires.")
+@click.option(
+    "--ttl",
+    "ttl_seconds",
+    type=LengthParameter(60, 30 * 86_400),
+    default=None,
+    help="Until it expires: 30m, 2h, or seconds; at most 30 days.",
+)
 def token_create(config_path: Path, host: str, ttl_seconds: int | None) -> None:
     """Print a one-use join token; works while the collector runs."""
     from fsmend_collector.collector import advertised  # noqa: PLC0415  as above
@@ -180,7 +187,7 @@ def operator_revoke(config_path: Path, name: str) -> None:
 
 @main.group()
 def agent() -> None:
-    """Shut agents out, or let them in again."""
+    """Revoke agents, or release them from quarantine."""
 
 
 @agent.command("revoke")
@@ -229,10 +236,17 @@ def maintenance() -> None:
 @_config_option
 @click.argument("name")
 @click.option("--scope", required=True, help="LABEL=VALUE of its hosts, such as rack=r1; fleet=all is everything.")
-@click.option("--for", "hours", type=click.FloatRange(0, 24 * 60, min_open=True), default=4.0, show_default=True)
+@click.option(
+    "--for",
+    "seconds",
+    type=LengthParameter(60, 366 * 86_400),
+    default="4h",
+    show_default=True,
+    help="30m, 4h, 2d, or seconds; at most a year.",
+)
 @click.option("--force", is_flag=True, help="Also for a scope that no host has yet.")
-def maintenance_declare(config_path: Path, name: str, scope: str, hours: float, force: bool) -> None:
-    """Begin maintenance NAME now, for some hours; print its id."""
+def maintenance_declare(config_path: Path, name: str, scope: str, seconds: int, force: bool) -> None:
+    """Begin maintenance NAME now, for some time; print its id."""
     from fsmend_collector.diagnose.changing import MAINTENANCE, Declared, declare_maintenance  # noqa: PLC0415
     from fsmend_collector.diagnose.scoping import scope_in  # noqa: PLC0415
     from fsmend_collector.diagnosis.groups import Change  # noqa: PLC0415  as above
@@ -242,7 +256,7 @@ def maintenance_declare(config_path: Path, name: str, scope: str, hours: float, 
 
     def declare(connection: Any) -> None:
         group = scope_in(connection, scope, to_come=force)
-        change = Change(name, group, now_ns, now_ns + int(hours * 3_600) * 1_000_000_000)
+        change = Change(name, group, now_ns, now_ns + seconds * 1_000_000_000)
         declare_maintenance(connection, Declared(change_id, MAINTENANCE, change, _caller()), now_ns)
 
     _write(config_path, declare)

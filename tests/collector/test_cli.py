@@ -148,6 +148,21 @@ def test_maintenance_of_what_nobody_has_asks_for_a_word(initialised, run):
     assert run(*declare, "--force").output.startswith("maintenance-")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (("maintenance", "declare", "x", "--scope", "fleet=all", "--for", "90m"), 0, "maintenance-"),
+        (("maintenance", "declare", "x", "--scope", "fleet=all", "--for", "4"), 2, "'4' is not from 60 s"),
+        (("maintenance", "declare", "x", "--scope", "fleet=all", "--for", "2x"), 2, "write 90s, 30m, 1h30m"),
+        (("token", "create", "--ttl", "30m"), 0, ""),
+        (("token", "create", "--ttl", "31d"), 2, "to 2592000 s"),
+    ],
+)
+def test_lengths_of_time_are_what_they_are_in_every_other_command(initialised, run, arguments, status, told):
+    done = run(*arguments)
+    assert (done.exit_code, told in done.output) == (status, True)
+
+
 @pytest.mark.parametrize("command", [("run",), ("migrate",), ("token", "create")])
 def test_a_missing_configuration_is_one_clear_line(run, command):
     done = run(*command)

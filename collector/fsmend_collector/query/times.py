@@ -79,15 +79,21 @@ class TimeParameter(click.ParamType[int]):
 
 
 class LengthParameter(click.ParamType[int]):
-    """A length of time on the command line, as whole seconds."""
+    """A length of time on the command line, as whole seconds, within bounds."""
 
     name = "length"
 
+    def __init__(self, least_seconds: int = 1, most_seconds: int = _LONGEST_SECONDS) -> None:
+        self.least_seconds, self.most_seconds = least_seconds, most_seconds
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Parse `1h30m` or a number of seconds; at least one second."""
+        """Parse `1h30m` or a number of seconds; less than a second is one."""
         if isinstance(value, int):
             return value
         try:
-            return max(1, int(parse_length(value)))
+            seconds = max(1, int(parse_length(value)))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if not self.least_seconds <= seconds <= self.most_seconds:
+            self.fail(f"{value!r} is not from {self.least_seconds} s to {self.most_seconds} s", param, ctx)
+        return seconds
