@@ -15,11 +15,11 @@ from fsmend_collector.commands import is_given_up
 from fsmend_collector.diagnose.census import Census, counted_of
 from fsmend_collector.diagnose.changing import CAMPAIGN, ROLLOUT, Declared, stored_changes
 from fsmend_collector.diagnose.isolating import Isolation
+from fsmend_collector.diagnose.moved import MovedCommands
 from fsmend_collector.diagnose.obeying import obey
 from fsmend_collector.diagnose.reading import (
     Learnt,
     Origin,
-    commands_since,
     host_names,
     inventory_of,
     learnt_after,
@@ -65,8 +65,7 @@ class Following:
         self.cursor = 0
         self.pending = Conclusions(counted=self.census.unwritten, journal=self.engine.scan.journal)
         self.isolation = Isolation()
-        self.commands_ns = 0
-        self._command_states: dict[str, int] = {}
+        self.moved = MovedCommands()
         self._connected: set[str] = set()
         self._ticked_seconds = self._looked_seconds = 0.0
         self._missed = False
@@ -238,17 +237,12 @@ class Following:
 
     def _note_commands(self, connection: Connection, now_ns: int) -> Iterator[list[IncidentChange]]:
         """Tell the engine of commands that the collector itself moved: queued, sent, expired, cancelled."""
-        for row in commands_since(connection, self.commands_ns):
-            self.commands_ns = row.updated_ns
+        for row in self.moved.news(connection, now_ns):
             if row.ordered_by == CALENDAR and row.state == command_pb2.COMMAND_STATE_QUEUED:
                 self._note_campaign(row.created_ns)
-            own = row.last_update is None or is_given_up(row.state, row.last_update)
-            if own and self._command_states.get(row.id) != row.state:
-                self._command_states[row.id] = row.state
+            if row.last_update is None or is_given_up(row.state, row.last_update):
                 target = command_pb2.Command.FromString(row.command).target
                 yield self.engine.note_command(row.id, row.agent_id, target, row.state, now_ns, row.action)
-            if row.finished_ns:
-                self._command_states.pop(row.id, None)
 
     def _note_campaign(self, now_ns: int) -> None:
         """Take the checks that the calendar orders on one day as one campaign."""

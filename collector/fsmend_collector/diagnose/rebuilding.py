@@ -35,7 +35,7 @@ def rebuild(connection: Connection, following: Following, now_ns: int) -> None:
     engine = following.engine
     following.cursor = following.pending.through = queries.meta_number(connection, DIAGNOSED_THROUGH)
     following.pending.words_through = queries.meta_number(connection, WORDS_THROUGH)
-    following.commands_ns = now_ns
+    following.moved.start(connection, now_ns)
     hosts = following.census.load(connection, following.cursor)
     incidents = stored_incidents(connection)
     engine.restore(incidents, now_ns)
