@@ -1,7 +1,7 @@
 """From a batch of an agent to committed rows, effectively once.
 
 `plan` is pure: it says what a batch holds. `commit` writes rows and watermark in one transaction. `Ingest` joins the
-two, keeps the bytes in flight bounded, and tells the feed what was committed.
+two, keeps what is in flight bounded, and tells the feed what was committed.
 """
 
 import asyncio
@@ -16,6 +16,8 @@ from fsmend_proto.v1 import link_pb2
 __all__ = ["Committed", "Ingest"]
 
 MAX_BYTES_IN_FLIGHT = 64 << 20
+# What a record takes in memory beside its own bytes, roughly: its row, or the event that stands for bytes unknown.
+BYTES_A_RECORD = 1 << 10
 
 
 class Ingest:
@@ -38,13 +40,13 @@ class Ingest:
         Waits while too many bytes of all agents are on their way to the disk.
 
         Raises:
-            ProtocolError: the batch is not contiguous.
+            ProtocolError: the batch is not contiguous, or too large.
             WriteFailed: the writer takes no more.
         """
         while self._bytes > MAX_BYTES_IN_FLIGHT:
             await self._room.wait()
         plan = make_plan(batch)
-        size = batch.ByteSize()
+        size = batch.ByteSize() + len(batch.records) * BYTES_A_RECORD
         submission = Submission(agent, agent_id, plan, time.time_ns())
         future = self._store.writer.submit(commit_batches, submission, len(batch.records) + 1)
         self._bytes += size

@@ -15,6 +15,8 @@ from fsmend_proto.v1 import event_pb2, link_pb2, record_pb2
 MAX_SIGNED = (1 << 63) - 1
 # A record this large never comes from an agent that keeps its own bounds; it is refused alone.
 MAX_RECORD_BYTES = 3 << 20
+# Agents send 500. An empty record takes two bytes on the wire and a row in memory, so bytes alone bound nothing.
+MAX_BATCH_RECORDS = 8_192
 
 # sequence, wall_ns, kind, severity, source, errno, filesystem_uuid, device_id, ino, count, command_id, record
 EventRow = tuple[int, int, int, int, str, int, str, str, int, int, str, bytes]
@@ -85,8 +87,10 @@ def make_plan(batch: link_pb2.RecordBatch) -> Plan:
     """Decode a batch.
 
     Raises:
-        ProtocolError: its records are not contiguous.
+        ProtocolError: its records are not contiguous, or too many.
     """
+    if len(batch.records) > MAX_BATCH_RECORDS:
+        raise ProtocolError(f"batch of {len(batch.records)} records; at most {MAX_BATCH_RECORDS}")
     first = batch.first_sequence
     if not 0 < first <= MAX_SIGNED - len(batch.records):
         raise ProtocolError(f"batch begins at sequence {first}")
@@ -94,6 +98,8 @@ def make_plan(batch: link_pb2.RecordBatch) -> Plan:
     after_undecoded = False
     for raw in batch.records:
         expected = plan.through + 1
+        if expected > MAX_SIGNED:
+            raise ProtocolError(f"a record after {MAX_SIGNED}, the last sequence that there is")
         if len(raw) > MAX_RECORD_BYTES:
             plan.rejection = Rejection(expected, f"record of {len(raw)} bytes; at most {MAX_RECORD_BYTES}")
             break
@@ -135,6 +141,8 @@ def _add(plan: Plan, record: record_pb2.Record, raw: bytes) -> None:
     """Append a decoded record."""
     expected = plan.through + 1
     sequence = record.sequence
+    if sequence > MAX_SIGNED:
+        raise ProtocolError(f"record {sequence} is past {MAX_SIGNED}, the last sequence that there is")
     through = expected
     gap = record.gap
     if record.HasField("gap") and gap.from_sequence and gap.to_sequence <= MAX_SIGNED:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsmend_collector.errors import ProtocolError
-from fsmend_collector.ingest.plan import MAX_RECORD_BYTES, MAX_SIGNED, make_plan
+from fsmend_collector.ingest.plan import MAX_BATCH_RECORDS, MAX_RECORD_BYTES, MAX_SIGNED, make_plan
 from fsmend_proto.v1 import event_pb2, link_pb2, record_pb2
 
 KIND, SEVERITY, SOURCE, INO, COUNT, COMMAND, RAW = 2, 3, 4, 8, 9, 10, 11
@@ -87,6 +87,28 @@ def test_the_record_after_an_undecodable_one_says_where_the_batch_stands():
 def test_a_record_that_is_too_large_ends_the_plan_before_it():
     plan = make_plan(batch("e", 1, event_record(1), b"x" * (MAX_RECORD_BYTES + 1), event_record(3)))
     assert (plan.through, plan.rejection.sequence) == (1, 2)
+
+
+def test_a_batch_of_more_records_than_any_agent_sends_is_refused_as_a_whole():
+    with pytest.raises(ProtocolError, match=f"{MAX_BATCH_RECORDS + 1} records; at most {MAX_BATCH_RECORDS}"):
+        make_plan(batch("e", 1, *[b""] * (MAX_BATCH_RECORDS + 1)))
+    assert make_plan(batch("e", 1, *[b""] * MAX_BATCH_RECORDS)).undecoded == MAX_BATCH_RECORDS
+
+
+@pytest.mark.parametrize(
+    "after",
+    [event_record(MAX_SIGNED + 1), gap_record(0, 0, sequence=MAX_SIGNED + 1), b"\xff"],
+    ids=["event", "gap", "no record"],
+)
+def test_nothing_follows_the_last_sequence_that_there_is(after):
+    with pytest.raises(ProtocolError, match="last sequence"):
+        make_plan(batch("e", 3, gap_record(3, MAX_SIGNED), after))
+
+
+@pytest.mark.parametrize("sequence", [MAX_SIGNED + 1, (1 << 64) - 1])
+def test_a_gap_whose_own_sequence_is_past_the_last_one_is_refused(sequence):
+    with pytest.raises(ProtocolError, match="last sequence"):
+        make_plan(batch("e", 3, gap_record(3, MAX_SIGNED, sequence=sequence)))
 
 
 def test_what_the_store_has_is_taken_out():
