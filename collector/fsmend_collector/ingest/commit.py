@@ -1,5 +1,9 @@
 """Rows and watermark of many batches in one transaction.
 
+Two clocks: `received_ns` of records never falls, so that it has the order of the ids also after the collector's clock
+was set back; everything that is compared with the present time (commands, inventories, when an agent was heard) has
+the present time.
+
 The rules, for each batch: its epoch is the agent's present one, it begins at or before the watermark + 1, and only what
 is past the watermark becomes rows. The watermark moves in the same transaction, so each record is in the store once.
 """
@@ -71,7 +75,8 @@ def commit_batches(connection: Connection, submissions: list[Submission]) -> lis
     """Write the new records of all submissions; a refused one has its error in its place."""
     known = _load(connection, {one.agent for one in submissions})
     position = counters.read(connection)
-    received_ns = max(position.received_ns, time.time_ns())
+    now_ns = time.time_ns()
+    received_ns = max(position.received_ns, now_ns)
     rows: list[tuple[Any, ...]] = []
     results: list[Committed | CollectorError] = []
     next_id = position.record_id + 1
@@ -83,14 +88,14 @@ def commit_batches(connection: Connection, submissions: list[Submission]) -> lis
             continue
         plan = one.plan.after(agent.durable_through)
         before = len(rows)
-        next_id, commands = _write(connection, one, agent, plan, next_id, received_ns, rows)
+        next_id, commands = _write(connection, one, agent, plan, next_id, received_ns, now_ns, rows)
         agent.durable_through = plan.through
         agent.undecoded += plan.undecoded
         inventory = any(other.record.HasField("inventory") for other in plan.others)
         results.append(Committed(plan.through, len(rows) - before, next_id - 1, commands, inventory, plan.rejection))
     insert_events(connection, rows)
     counters.write(connection, counters.Position(next_id - 1, received_ns))
-    _store(connection, known.values(), received_ns)
+    _store(connection, known.values(), now_ns)
     return results
 
 
@@ -116,6 +121,7 @@ def _write(
     plan: Plan,
     next_id: int,
     received_ns: int,
+    now_ns: int,
     rows: list[tuple[Any, ...]],
 ) -> tuple[int, tuple[str, ...]]:
     """Append the events' rows, write everything else, in the order of the sequences; return the next id."""
@@ -125,7 +131,7 @@ def _write(
     for other in plan.others:
         next_id = _append(rows, plan.events[start : other.events_before], number, epoch, next_id, received_ns)
         start = other.events_before
-        command_id = write_other(connection, other, one.agent_id, number, epoch, next_id, received_ns)
+        command_id = write_other(connection, other, one.agent_id, number, epoch, next_id, received_ns, now_ns)
         if command_id:
             commands.append(command_id)
         agent.gaps += other.record.HasField("gap")
@@ -144,8 +150,8 @@ def _append(
     return next_id + len(events)
 
 
-def _store(connection: Connection, changed: Iterable[_Agent], received_ns: int) -> None:
+def _store(connection: Connection, changed: Iterable[_Agent], now_ns: int) -> None:
     """Move the watermarks."""
-    rows = [(one.durable_through, received_ns, one.gaps, one.undecoded, one.number) for one in changed]
+    rows = [(one.durable_through, now_ns, one.gaps, one.undecoded, one.number) for one in changed]
     if rows:
         write_watermarks(connection, rows)

@@ -10,15 +10,15 @@ from fsmend_proto.v1 import inventory_pb2
 
 
 def replace_inventory(
-    connection: Connection, agent_id: str, inventory: inventory_pb2.Inventory, record_id: int, received_ns: int
+    connection: Connection, agent_id: str, inventory: inventory_pb2.Inventory, record_id: int, now_ns: int
 ) -> None:
     """Write host, devices and filesystems of one agent."""
-    _replace_host(connection, agent_id, inventory, record_id, received_ns)
-    present = {"present": True, "seen_ns": received_ns}
+    _replace_host(connection, agent_id, inventory, record_id, now_ns)
+    present = {"present": True, "seen_ns": now_ns}
     device_rows = {_device_key(one): {**device_row(one), **present} for one in inventory.devices}
-    _replace(connection, devices, "device_id", agent_id, device_rows, received_ns)
+    _replace(connection, devices, "device_id", agent_id, device_rows, now_ns)
     filesystem_rows = {filesystem_key(one): {**filesystem_row(one), **present} for one in inventory.filesystems}
-    _replace(connection, filesystems, "filesystem_key", agent_id, filesystem_rows, received_ns)
+    _replace(connection, filesystems, "filesystem_key", agent_id, filesystem_rows, now_ns)
 
 
 def filesystem_key(filesystem: inventory_pb2.Filesystem) -> str:
@@ -58,7 +58,7 @@ def filesystem_row(filesystem: inventory_pb2.Filesystem) -> dict[str, Any]:
 
 
 def _replace_host(
-    connection: Connection, agent_id: str, inventory: inventory_pb2.Inventory, record_id: int, received_ns: int
+    connection: Connection, agent_id: str, inventory: inventory_pb2.Inventory, record_id: int, now_ns: int
 ) -> None:
     host = inventory.host
     row = {
@@ -66,7 +66,7 @@ def _replace_host(
         "machine_id": _clean(host.machine_id),
         "kernel_release": _clean(host.kernel_release),
         "labels": json.dumps({_clean(key): _clean(value) for key, value in host.labels.items()}, sort_keys=True),
-        "seen_ns": received_ns,
+        "seen_ns": now_ns,
         "record_id": record_id,
         "host": host.SerializeToString(),
         "inventory": inventory.SerializeToString(),
@@ -79,7 +79,7 @@ def _replace_host(
 
 
 def _replace(
-    connection: Connection, table: Table, key: str, agent_id: str, rows: dict[str, dict[str, Any]], received_ns: int
+    connection: Connection, table: Table, key: str, agent_id: str, rows: dict[str, dict[str, Any]], now_ns: int
 ) -> None:
     """Update the rows that are known, insert the new ones, and mark those that are gone."""
     column = table.c[key]
@@ -88,7 +88,7 @@ def _replace(
     gone = [{"one": name} for name, present in known.items() if present and name not in rows]
     again = [{"one": name, **row} for name, row in rows.items() if name in known]
     fresh = [
-        {"agent_id": agent_id, key: name, "first_seen_ns": received_ns, **row}
+        {"agent_id": agent_id, key: name, "first_seen_ns": now_ns, **row}
         for name, row in rows.items()
         if name not in known
     ]

@@ -10,20 +10,30 @@ from fsmend_proto.v1 import command_pb2
 
 
 def write_other(
-    connection: Connection, other: Other, agent_id: str, number: int, epoch: int, record_id: int, received_ns: int
+    connection: Connection,
+    other: Other,
+    agent_id: str,
+    number: int,
+    epoch: int,
+    record_id: int,
+    received_ns: int,
+    now_ns: int,
 ) -> str:
-    """Write one record that is no event; return the id of the command it reports on, or an empty string."""
+    """Write one record that is no event; return the id of the command it reports on, or an empty string.
+
+    The record is received at `received_ns`, which may be ahead of the collector's clock, `now_ns`; see `commit`.
+    """
     place = {"agent": number, "epoch": epoch, "sequence": other.sequence, "received_ns": received_ns, "id": record_id}
     match other.record.WhichOneof("body"):
         case "gap":
             _write_gap(connection, other, place)
         case "inventory":
-            replace_inventory(connection, agent_id, other.record.inventory, record_id, received_ns)
+            replace_inventory(connection, agent_id, other.record.inventory, record_id, now_ns)
         case "command_update":
             update_ = other.record.command_update
             row = {"command_id": clean(update_.command_id), "state": update_.state, "record": other.raw}
             connection.execute(insert(command_updates).values(**place, **row))
-            advance_command(connection, agent_id, update_, received_ns)
+            advance_command(connection, agent_id, update_, now_ns)
             return clean(update_.command_id)
     return ""
 
@@ -42,7 +52,7 @@ def _write_gap(connection: Connection, other: Other, place: dict[str, int]) -> N
     connection.execute(insert(gaps).values(**place, **row))
 
 
-def advance_command(connection: Connection, agent_id: str, report: command_pb2.CommandUpdate, received_ns: int) -> None:
+def advance_command(connection: Connection, agent_id: str, report: command_pb2.CommandUpdate, now_ns: int) -> None:
     """Move a command's state forward; a final state never changes, and only its own agent reports on a command.
 
     What was given up because its agent was silent goes on as the agent says.
@@ -56,10 +66,10 @@ def advance_command(connection: Connection, agent_id: str, report: command_pb2.C
         return
     values: dict[str, object] = {
         "state": report.state,
-        "updated_ns": received_ns,
+        "updated_ns": now_ns,
         "last_update": report.SerializeToString(),
     }
-    values["finished_ns"] = received_ns if report.state in FINAL_STATES else 0
+    values["finished_ns"] = now_ns if report.state in FINAL_STATES else 0
     connection.execute(update(commands).where(*mine).values(**values))
 
 

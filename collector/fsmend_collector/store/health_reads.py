@@ -4,7 +4,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Float, Row, cast, func, select
 
 from fsmend_collector.commands import OPEN_STATES
 from fsmend_collector.store import queries
@@ -142,14 +142,16 @@ def _count(connection: Connection, table: Any, condition: Any) -> int:
 
 
 def _gaps(connection: Connection, since_ns: int) -> list[LostByHost]:
+    # Added up as floats: two hostile counts are more than an integer of SQLite holds, and it would fail the query.
+    lost = func.sum(cast(gaps.c.lost, Float)).label("lost")
     counted = (
-        select(agents.c.host_name, func.count().label("gaps"), func.sum(gaps.c.lost).label("lost"))
+        select(agents.c.host_name, func.count().label("gaps"), lost)
         .join(agents, agents.c.number == gaps.c.agent)
         .where(gaps.c.received_ns >= since_ns, gaps.c.reason != record_pb2.GAP_REASON_LOG_SUPPRESSED)
         .group_by(agents.c.host_name)
         .order_by(agents.c.host_name)
     )
-    return [LostByHost(row.host_name, row.gaps, row.lost or 0) for row in connection.execute(counted)]
+    return [LostByHost(row.host_name, row.gaps, int(row.lost or 0)) for row in connection.execute(counted)]
 
 
 def _diagnosis_faults(connection: Connection, since_ns: int) -> list[str]:

@@ -30,7 +30,7 @@ def tell(history, state):
     with history.engine.begin() as connection:
         history._id += 1
         other = Other(history._id, history._id, 0, record, record.SerializeToString())
-        write_other(connection, other, NAME, 1, 1, history._id, history.now_ns)
+        write_other(connection, other, NAME, 1, 1, history._id, history.now_ns, history.now_ns)
         history._count(connection)
 
 
