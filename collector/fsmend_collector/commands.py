@@ -10,6 +10,9 @@ RUNNING = command_pb2.COMMAND_STATE_RUNNING
 CANCELLED = command_pb2.COMMAND_STATE_CANCELLED
 EXPIRED = command_pb2.COMMAND_STATE_EXPIRED
 
+ORDERED_BY_ITSELF = ("policy", "calendar")
+"""Who orders when nobody does: these commands give way when automatic repairs are stopped."""
+
 FINAL_STATES = frozenset(
     {
         command_pb2.COMMAND_STATE_SUCCEEDED,

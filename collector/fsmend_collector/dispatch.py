@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 
 from fsmend_collector.audit import audit
+from fsmend_collector.brakes import is_braked
 from fsmend_collector.commands import (
     ACCEPTED,
     CANCELLED,
@@ -23,6 +24,7 @@ from fsmend_collector.commands import (
     FINAL_STATES,
     NEWS_NS,
     OPEN_STATES,
+    ORDERED_BY_ITSELF,
     QUEUED,
     RUNNING,
     SENT,
@@ -31,6 +33,7 @@ from fsmend_collector.commands import (
 )
 from fsmend_collector.errors import CommandRefused
 from fsmend_collector.feed import Feed
+from fsmend_collector.store import queries
 from fsmend_collector.store.engine import Store
 from fsmend_collector.store.schema import agents, commands
 from fsmend_proto.v1 import command_pb2, link_pb2
@@ -176,12 +179,24 @@ def lease_commands(
         commands.c.agent_id == agent_id, commands.c.state.in_(OPEN_STATES), or_(unsent, uncancelled)
     )
     messages: list[link_pb2.ConnectResponse] = []
+    stopped = queries.repairs_are_stopped(connection)
     for row in connection.execute(chosen.order_by(commands.c.created_ns, commands.c.id)).all():
         if row.state == QUEUED and row.not_after_ns <= now_ns:
             _end(connection, row.id, EXPIRED, now_ns, "never sent in time")
             continue
+        if stopped and _gives_way(row):
+            cancel_command(connection, row.id, "automatic repairs are stopped", "policy", now_ns)
+            row = connection.execute(select(commands).where(commands.c.id == row.id)).one()  # noqa: PLW2901
+        if row.state in FINAL_STATES:
+            continue
         messages.extend(_lease(connection, row, session_id, now_ns))
     return messages
+
+
+def _gives_way(row: Any) -> bool:
+    """Say whether a command is an automatic one that its agent may not have begun, and that nobody cancelled."""
+    automatic = row.ordered_by in ORDERED_BY_ITSELF and is_braked(row.action_class)
+    return automatic and row.state in {QUEUED, SENT} and not row.cancel_ns
 
 
 def _lease(connection: Connection, row: Any, session_id: str, now_ns: int) -> Iterator[link_pb2.ConnectResponse]:

@@ -7,6 +7,7 @@ import pytest
 from collector.rig import batch, event_record, eventually
 
 from fsmend_collector.commands import QUEUED, SENT, check_command, may_follow
+from fsmend_collector.diagnose.braking import stop_repairs, stopped_commands
 from fsmend_collector.dispatch import expire_commands, prepare, queue_command
 from fsmend_collector.errors import CommandRefused
 from fsmend_proto.v1 import command_pb2, event_pb2, incident_pb2, record_pb2
@@ -80,11 +81,11 @@ async def test_a_command_is_sent_again_through_a_new_session_until_it_was_accept
     assert (await again.until("command")).id == second
 
 
-async def sent_and_lost(rig, **changes):
+async def sent_and_lost(rig, by="operator:kim", **changes):
     """Return an agent, and the id of a command that was sent into a connection that then broke."""
     agent = await rig.agent()
     stream = await agent.connect()
-    command_id = await rig.collector.dispatch.create(scrub(**changes), agent.identity.agent_id, "operator:kim")
+    command_id = await rig.collector.dispatch.create(scrub(**changes), agent.identity.agent_id, by)
     await stream.until("command")
     stream.call.cancel()
     return agent, command_id
@@ -109,6 +110,35 @@ async def test_what_was_cancelled_meanwhile_is_not_sent_again(rig):
     stream = await agent.connect()
     assert (await stream.until("cancel")).reason == "wrong host"
     assert stream.others == []
+
+
+@pytest.mark.parametrize("by", ["policy", "calendar", "operator:kim"])
+async def test_what_was_sent_and_lost_is_not_sent_again_when_automatic_repairs_are_stopped(rig, by):
+    agent, command_id = await sent_and_lost(rig, by)
+    await rig.collector.store.write(stop_repairs, "a storm", 1)
+    stream = await agent.connect()
+    if by == "operator:kim":
+        assert (await stream.until("command")).id == command_id
+    else:
+        cancel = await stream.until("cancel")
+        assert (cancel.command_id, cancel.reason) == (command_id, "automatic repairs are stopped")
+        assert stream.others == []
+
+
+@pytest.mark.parametrize("by", ["policy", "calendar"])
+async def test_what_was_not_sent_when_automatic_repairs_were_stopped_ends(rig, by):
+    agent = await rig.agent()
+    command_id = await rig.collector.dispatch.create(scrub(), agent.identity.agent_id, by)
+    await rig.collector.store.write(stop_repairs, "a storm", 1)
+    assert await rig.collector.store.read(stopped_commands) == [command_id]
+    stream = await agent.connect()
+    await eventually(lambda: ended(rig, command_id))
+    assert stream.others == []
+    assert await state_of(rig, command_id) == CANCELLED
+
+
+async def ended(rig, command_id):
+    return await state_of(rig, command_id) != QUEUED
 
 
 async def test_a_session_that_a_newer_one_fenced_takes_no_commands(rig):

@@ -6,14 +6,14 @@ from sqlalchemy import Connection, select, update
 
 from fsmend_collector.audit import audit
 from fsmend_collector.brakes import Storm, is_braked, storm_of
-from fsmend_collector.commands import NEWS_NS, OPEN_STATES, QUEUED
+from fsmend_collector.commands import NEWS_NS, OPEN_STATES, ORDERED_BY_ITSELF, QUEUED
 from fsmend_collector.diagnosis.groups.codes import GROUP_CODES
 from fsmend_collector.policy import PolicyConfig
 from fsmend_collector.store import counters, queries
 from fsmend_collector.store.schema import agents, commands, incidents, meta
 from fsmend_proto.v1 import command_pb2, incident_pb2
 
-STOPPED = "repairs_stopped_ns"
+STOPPED = queries.REPAIRS_STOPPED
 RELEASED = "repairs_released_ns"
 ORDERED_BY = "policy"
 _SECOND_NS = 1_000_000_000
@@ -48,7 +48,7 @@ def read_brakes(connection: Connection, now_ns: int) -> Brakes:
 
 def are_stopped(connection: Connection) -> bool:
     """Say whether automatic repairs are stopped."""
-    return queries.meta_number(connection, STOPPED) > 0
+    return queries.repairs_are_stopped(connection)
 
 
 def storm_now(connection: Connection, config: PolicyConfig, now_ns: int) -> tuple[Storm, int]:
@@ -72,11 +72,12 @@ def stop_repairs(connection: Connection, text: str, now_ns: int) -> None:
 
 
 def stopped_commands(connection: Connection) -> list[str]:
-    """Return the policy's repairs that nobody has sent yet although repairs are stopped."""
+    """Return what policy and calendar ordered and nobody has sent yet although repairs are stopped."""
     if not are_stopped(connection):
         return []
-    unsent = (commands.c.state == QUEUED, commands.c.ordered_by == ORDERED_BY, commands.c.action_class.in_(_CLASSES))
-    return list(connection.execute(select(commands.c.id).where(*unsent)).scalars())
+    own = commands.c.ordered_by.in_(ORDERED_BY_ITSELF)
+    unsent = select(commands.c.id).where(commands.c.state == QUEUED, own, commands.c.action_class.in_(_CLASSES))
+    return list(connection.execute(unsent).scalars())
 
 
 def release_repairs(connection: Connection, by: str, now_ns: int) -> bool:

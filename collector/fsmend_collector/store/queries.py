@@ -21,6 +21,7 @@ from fsmend_collector.store.schema import (
     revocations,
 )
 
+REPAIRS_STOPPED = "repairs_stopped_ns"
 # How many chunks one statement visits for one agent.
 CHUNKS_A_STATEMENT = 512
 
@@ -52,6 +53,11 @@ class EventFilter:
 def meta_number(connection: Connection, key: str) -> int:
     """Return the number kept under `key`, 0 when there is none."""
     return connection.execute(select(meta.c.number).where(meta.c.key == key)).scalar() or 0
+
+
+def repairs_are_stopped(connection: Connection) -> bool:
+    """Say whether automatic repairs are stopped until a person releases them."""
+    return meta_number(connection, REPAIRS_STOPPED) > 0
 
 
 def last_record_id(connection: Connection) -> int:
