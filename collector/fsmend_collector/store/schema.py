@@ -184,6 +184,7 @@ hosts = Table(
     Column("host", LargeBinary, nullable=False),  # Host
     Column("inventory", LargeBinary, nullable=False),  # Inventory, the whole
     Index(None, "name"),
+    Index(None, "record_id"),
 )
 
 # What each host counts for in the population of diagnosis, as of `diagnosed_through`: so a new inventory can take the

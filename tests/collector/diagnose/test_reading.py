@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import event
 
-from fsmend_collector.diagnose.reading import commands_since
+from fsmend_collector.diagnose.reading import commands_since, learnt_after
 from fsmend_collector.store.engine import make_engine
 from fsmend_collector.store.migrate import migrate
 
@@ -18,12 +18,27 @@ def connection(tmp_path):
     engine.dispose()
 
 
-def test_commands_that_changed_are_found_without_reading_all_of_them(connection):
+def plans(connection, read, *arguments):
+    """Return how SQLite finds the rows of each statement that `read` asks."""
     asked = []
-    event.listen(
-        connection, "before_cursor_execute", lambda _one, _cursor, text, values, *_: asked.append((text, values))
-    )
-    commands_since(connection, 5)
-    text, values = asked[-1]
-    plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values).fetchall()
-    assert "USING INDEX ix_commands_updated_ns (updated_ns>?)" in str(plan)
+
+    def note(_connection, _cursor, text, values, *_):
+        if text.startswith("SELECT"):
+            asked.append((text, values))
+
+    event.listen(connection, "before_cursor_execute", note)
+    read(connection, *arguments)
+    event.remove(connection, "before_cursor_execute", note)
+    return [str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values).fetchall()) for text, values in asked]
+
+
+def test_commands_that_changed_are_found_without_reading_all_of_them(connection):
+    (plan,) = plans(connection, commands_since, 5)
+    assert "USING INDEX ix_commands_updated_ns (updated_ns>?)" in plan
+
+
+def test_what_was_learnt_is_found_without_reading_or_sorting_any_table(connection):
+    found = plans(connection, learnt_after, 5)
+    assert len(found) == 5
+    assert not any("SCAN" in plan or "TEMP B-TREE" in plan for plan in found)
+    assert "USING INDEX ix_hosts_record_id (record_id>?)" in found[-1]
