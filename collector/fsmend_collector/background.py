@@ -6,22 +6,19 @@ devices, a check or repair of a whole XFS at the piece that came next. After the
 """
 
 import hashlib
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from fsmend_collector.policy import FINISHED
 from fsmend_proto.v1 import command_pb2
 
 SECOND_NS = 1_000_000_000
 DAY_NS = 86_400 * SECOND_NS
+DAY_MINUTES = 1_440
 ORDERED_BY = "calendar"
+TYPES = ("btrfs", "xfs")
 _MINUTE_NS = 60 * SECOND_NS
-_DAY_MINUTES = 1_440
-_WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
 _RETRY_NS = 3_600 * SECOND_NS
-_TYPES = ("btrfs", "xfs")
 NEVER_BEGAN = frozenset({command_pb2.COMMAND_STATE_REFUSED, command_pb2.COMMAND_STATE_EXPIRED})
 """What they were to go on with still waits."""
 
@@ -32,6 +29,8 @@ _INTERRUPTED = NEVER_BEGAN | {
 }
 FATAL_TRIES = 2
 """What ends the host so often at one place waits for its interval, and a person is told."""
+
+_Key = tuple[str, str]  # agent, filesystem
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +47,15 @@ class CalendarRule:
     """
 
     labels: Mapping[str, str] = field(default_factory=dict)
-    types: tuple[str, ...] = _TYPES
+    types: tuple[str, ...] = TYPES
     interval_days: float = 30
-    window: tuple[int, int] = (0, _DAY_MINUTES)
+    window: tuple[int, int] = (0, DAY_MINUTES)
     share_percent: int = 5
     repair: bool = False
 
     def is_open(self, now_ns: int) -> bool:
         """Say whether the window is open."""
-        minute = now_ns // _MINUTE_NS % _DAY_MINUTES
+        minute = now_ns // _MINUTE_NS % DAY_MINUTES
         first, last = self.window
         return first <= minute < last if first < last else minute >= first or minute < last
 
@@ -88,16 +87,21 @@ DEFAULTS = CalendarConfig()
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A mounted filesystem of a connected host, and the actions that can be done on it."""
+    """A mounted filesystem, and the actions that can be done on it.
+
+    Attributes:
+        connected: its host has a link; without one nothing new is ordered, but what goes on has its place of the share.
+    """
 
     agent_id: str
     labels: Mapping[str, str]
     uuid: str
     type: str
     actions: frozenset[str]
+    connected: bool = True
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> _Key:
         """Name the filesystem in the fleet: clones share a UUID."""
         return self.agent_id, self.uuid
 
@@ -113,10 +117,11 @@ class PastScrub:
         position: where a check or repair of a whole XFS stopped.
         unheard: the collector gave it up after a day without news; that its host ended with it, nobody says.
         tries: so many in a row ended with their host, at the same place; the beginning, before any progress, is one.
+        cancelled: somebody asked that it ends; until it has, it is not over.
     """
 
     command_id: str
-    key: tuple[str, str]
+    key: _Key
     state: command_pb2.CommandState.ValueType
     ordered_ns: int
     ended_ns: int = 0
@@ -124,6 +129,7 @@ class PastScrub:
     position: command_pb2.XfsScrubPosition | None = None
     unheard: bool = False
     tries: int = 0
+    cancelled: bool = False
 
     @property
     def is_fatal(self) -> bool:
@@ -150,20 +156,31 @@ class ScrubOrder:
 def due(
     candidates: Sequence[Candidate],
     past: Iterable[PastScrub],
-    busy: Collection[tuple[str, str]],
+    busy: Collection[_Key],
     config: CalendarConfig,
     now_ns: int,
 ) -> list[ScrubOrder]:
     """Return what is to be ordered now: the filesystems that waited longest first, one a host.
 
+    A check that is not over has its place of the share, on a host without a link too: what nothing is heard of for a
+    day the collector gives up, and then it is over.
+
     Args:
-        candidates: what could be checked at this moment.
+        candidates: what could be checked at this moment, and what hosts without a link have on which a check may go on.
         past: the calendar's earlier commands.
         busy: filesystems on which any command is not over.
         config: the calendar.
         now_ns: collector's wall clock.
     """
-    newest = _newest(past)
+    work = _Work.of(past, candidates, busy)
+    orders: list[ScrubOrder] = []
+    for rule, mine in _by_rule(candidates, config):
+        if rule.is_open(now_ns):
+            orders += _due_by_rule(rule, mine, work, now_ns)
+    return orders
+
+
+def _by_rule(candidates: Iterable[Candidate], config: CalendarConfig) -> list[tuple[CalendarRule, list[Candidate]]]:
     by_rule: dict[int, list[Candidate]] = {}
     numbers: dict[tuple[str, str], int | None] = {}  # what is of one type on one host has one rule
     for one in candidates:
@@ -173,43 +190,56 @@ def due(
         number = numbers[kind]
         if number is not None:
             by_rule.setdefault(number, []).append(one)
-    orders: list[ScrubOrder] = []
-    for number, mine in sorted(by_rule.items()):
-        rule = config.rules[number]
-        if rule.is_open(now_ns):
-            orders += _due_by_rule(rule, mine, newest, busy, now_ns)
-    return orders
+    return [(config.rules[number], mine) for number, mine in sorted(by_rule.items())]
 
 
-def _newest(past: Iterable[PastScrub]) -> dict[tuple[str, str], PastScrub]:
-    newest: dict[tuple[str, str], PastScrub] = {}
-    for one in sorted(past, key=lambda one: one.ordered_ns):
-        newest[one.key] = one
-    return newest
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What was done and what goes on.
+
+    Attributes:
+        newest: command of each filesystem.
+        unfinished: filesystems with a command that is not over.
+        busy: those, and those with a command of somebody else that is not.
+        gone: hosts on which one is not over whose filesystem is not known any more.
+        taken: hosts where nothing more is ordered now, whatever the rule.
+    """
+
+    newest: Mapping[_Key, PastScrub]
+    unfinished: Collection[_Key]
+    busy: Collection[_Key]
+    gone: Collection[str]
+    taken: set[str]
+
+    @classmethod
+    def of(cls, past: Iterable[PastScrub], candidates: Iterable[Candidate], busy: Collection[_Key]) -> "_Work":
+        in_order = sorted(past, key=lambda one: one.ordered_ns)
+        unfinished = {one.key for one in in_order if one.state not in FINISHED}
+        taken = {agent_id for agent_id, _ in unfinished}
+        found = {one.agent_id for one in candidates if one.agent_id in taken and one.key in unfinished}
+        return cls({one.key: one for one in in_order}, unfinished, busy, taken - found, taken)
+
+    def holds(self, candidate: Candidate) -> bool:
+        """Say whether its host takes a place of the share because of it; any of its will do when the right one left."""
+        return candidate.key in self.unfinished or candidate.agent_id in self.gone
 
 
-def _due_by_rule(
-    rule: CalendarRule,
-    candidates: list[Candidate],
-    newest: Mapping[tuple[str, str], PastScrub],
-    busy: Collection[tuple[str, str]],
-    now_ns: int,
-) -> list[ScrubOrder]:
-    hosts = {one.agent_id for one in candidates}
-    running = {one.key[0] for one in newest.values() if one.state not in FINISHED and one.key[0] in hosts}
+def _due_by_rule(rule: CalendarRule, candidates: list[Candidate], work: _Work, now_ns: int) -> list[ScrubOrder]:
+    hosts = {one.agent_id for one in candidates if one.connected}
+    running = {one.agent_id for one in candidates if one.agent_id in work.taken and work.holds(one)}
     free = max(1, len(hosts) * rule.share_percent // 100) - len(running)
-    taken = set(running)
+    if free <= 0:
+        return []
     orders: list[ScrubOrder] = []
-    waiting = [one for one in candidates if free > 0 and _is_due(rule, newest.get(one.key), now_ns)]
-    for one in sorted(waiting, key=lambda one: (_last_ns(newest.get(one.key)), one.key)):
-        last = newest.get(one.key)
+    waiting = [one for one in candidates if one.connected and _is_due(rule, work.newest.get(one.key), now_ns)]
+    for one in sorted(waiting, key=lambda one: (_last_ns(work.newest.get(one.key)), one.key)):
         if free <= len(orders):
             break
-        if one.agent_id in taken or one.key in busy:
+        if one.agent_id in work.taken or one.key in work.busy:
             continue
-        command = _command(rule, one, last, now_ns)
+        command = _command(rule, one, work.newest.get(one.key), now_ns)
         if command is not None:
-            taken.add(one.agent_id)
+            work.taken.add(one.agent_id)
             orders.append(ScrubOrder(command, one.agent_id))
     return orders
 
@@ -232,8 +262,13 @@ def _is_due(rule: CalendarRule, last: PastScrub | None, now_ns: int) -> bool:
 def _command(
     rule: CalendarRule, candidate: Candidate, last: PastScrub | None, now_ns: int
 ) -> command_pb2.Command | None:
-    """Return the command for a filesystem; None when the host cannot do it."""
-    seed = f"{candidate.agent_id}\0{candidate.uuid}\0{last.command_id if last else ''}"
+    """Return the command for a filesystem; None when the host cannot do it.
+
+    Two looks give it the same id, and it is queued once: by the command before it. Where none is known, a store that
+    was lost say, the agent may have done the filesystem's first one already, and does no id twice: then by the hour.
+    """
+    before = last.command_id if last else f"none\0{now_ns // _RETRY_NS}"
+    seed = f"{candidate.agent_id}\0{candidate.uuid}\0{before}"
     command = command_pb2.Command(
         id="cal-" + hashlib.sha256(seed.encode()).hexdigest()[:16],
         target=command_pb2.Target(filesystem_uuid=candidate.uuid, filesystem_type=candidate.type),
@@ -281,86 +316,11 @@ def is_rest(command: command_pb2.Command) -> bool:
 def overdue(
     candidates: Iterable[Candidate], past: Iterable[PastScrub], config: CalendarConfig, now_ns: int
 ) -> list[str]:
-    """Return the ids of commands that still run although the window of their rule has closed."""
+    """Return the ids of commands that still run although the window of their rule has closed, and nobody said so."""
     closed = set()
     for one in candidates:
         rule = next((rule for rule in config.rules if rule.fits(one)), None)
         if rule is not None and not rule.is_open(now_ns):
             closed.add(one.key)
-    return [one.command_id for one in past if one.state not in FINISHED and one.key in closed]
-
-
-def read_calendar_config(raw: Mapping[str, Any]) -> tuple[CalendarConfig, list[str]]:
-    """Read the calendar; return it with every problem found, each one line for the operator."""
-    problems = [f"calendar.{key}: unknown setting" for key in sorted(set(raw) - {"rules", "look_seconds"})]
-    seconds = raw.get("look_seconds", DEFAULTS.look_seconds)
-    if isinstance(seconds, bool) or not isinstance(seconds, int) or not 1 <= seconds <= 3_600:
-        problems.append("calendar.look_seconds: must be a whole number from 1 to 3600")
-        seconds = DEFAULTS.look_seconds
-    rows = raw.get("rules", [])
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        return CalendarConfig(), [*problems, "calendar.rules: must be a list of tables, [[calendar.rules]]"]
-    rules = [_read_rule(row, f"calendar.rules[{number}]", problems) for number, row in enumerate(rows)]
-    return CalendarConfig(tuple(rules), seconds), problems
-
-
-def _read_rule(row: Mapping[str, Any], where: str, problems: list[str]) -> CalendarRule:
-    known: dict[str, Any] = {}
-    for key, value in row.items():
-        reader = _READERS.get(key)
-        if reader is None:
-            problems.append(f"{where}.{key}: unknown setting")
-            continue
-        try:
-            known[key] = reader(value)
-        except ValueError as error:
-            problems.append(f"{where}.{key}: {error}")
-    return CalendarRule(**known)
-
-
-def _labels(value: Any) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
-        raise ValueError("must be a table of texts")
-    return dict(value)
-
-
-def _types_of(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value or not set(map(str, value)) <= set(_TYPES):
-        raise ValueError(f"must be a list of {', '.join(_TYPES)}")
-    return tuple(value)
-
-
-def _days(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0001 <= value <= 3_650:
-        raise ValueError("must be a number from 0.0001 to 3650")
-    return value
-
-
-def _percent(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100:
-        raise ValueError("must be a whole number from 1 to 100")
-    return value
-
-
-def _window(value: Any) -> tuple[int, int]:
-    found = _WINDOW.fullmatch(value) if isinstance(value, str) else None
-    first, last = (int(found[1]) * 60 + int(found[2]), int(found[3]) * 60 + int(found[4])) if found else (0, 0)
-    if first == last or last > _DAY_MINUTES:
-        raise ValueError('must be hours of the day, UTC, such as "01:00-05:00"')
-    return first, last
-
-
-def _truth(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")  # noqa: TRY004  one kind of error for the operator
-    return value
-
-
-_READERS = {
-    "labels": _labels,
-    "types": _types_of,
-    "interval_days": _days,
-    "window": _window,
-    "share_percent": _percent,
-    "repair": _truth,
-}
+    going_on = (one for one in past if one.state not in FINISHED and not one.cancelled)
+    return [one.command_id for one in going_on if one.key in closed]

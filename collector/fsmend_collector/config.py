@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from fsmend_collector.addresses import problem_of_address, problem_of_name
-from fsmend_collector.background import CalendarConfig, read_calendar_config
+from fsmend_collector.background import CalendarConfig
+from fsmend_collector.calendar_rules import read_calendar_config
 from fsmend_collector.diagnosis import DiagnosisConfig, read_config
 from fsmend_collector.diagnosis.groups import ScanSettings
 from fsmend_collector.diagnosis.groups.configured import read_scan_settings

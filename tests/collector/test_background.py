@@ -15,7 +15,6 @@ from fsmend_collector.background import (
     due,
     is_rest,
     overdue,
-    read_calendar_config,
 )
 from fsmend_proto.v1 import command_pb2 as pb
 
@@ -89,6 +88,42 @@ def test_only_a_share_of_the_hosts_checks_at_once_and_the_longest_wait_goes_firs
 def test_a_host_checks_one_filesystem_at_a_time():
     both = [Candidate("a1", {}, uuid, "xfs", ALL) for uuid in ("u1", "u2")]
     assert len(ordered(both, share_percent=100)) == 1
+
+
+def test_a_host_is_ordered_one_check_at_a_time_whatever_the_rules():
+    both = [Candidate("a1", {}, "b1", "btrfs", ALL), Candidate("a1", {}, "x1", "xfs", ALL)]
+    config = CalendarConfig(tuple(CalendarRule(types=(kind,), share_percent=100) for kind in ("btrfs", "xfs")))
+    assert [one.command.target.filesystem_uuid for one in due(both, [], [], config, NOON)] == ["b1"]
+    running = PastScrub("r", ("a1", "x1"), RUNNING, NOON - HOUR)
+    assert due(both, [running], [], config, NOON) == []
+
+
+def test_a_check_on_a_host_without_a_link_keeps_its_place_of_the_share():
+    fleet, earlier = [host(number) for number in range(100)], []
+    for look in range(4):
+        busy = {one.key for one in earlier}
+        here = [replace(one, connected=one.key not in busy) for one in fleet]
+        orders = ordered(here, earlier, busy, NOON + look, share_percent=5)
+        earlier += [
+            PastScrub(one.command.id, (one.agent_id, one.command.target.filesystem_uuid), RUNNING, NOON + look)
+            for one in orders
+        ]
+        assert len(earlier) == 5
+
+
+def test_a_check_takes_a_place_of_the_rule_that_its_filesystem_fits():
+    mixed = [Candidate("a1", {}, "b1", "btrfs", ALL), Candidate("a1", {}, "x1", "xfs", ALL)]
+    running = PastScrub("r", ("a1", "x1"), RUNNING, NOON - HOUR)
+    fleet = [*mixed, Candidate("a2", {}, "b2", "btrfs", ALL), Candidate("a3", {}, "x3", "xfs", ALL)]
+    config = CalendarConfig((CalendarRule(types=("btrfs",)), CalendarRule(types=("xfs",))))
+    assert agents(due(fleet, [running], [], config, NOON)) == ["a2"]
+    # Where the filesystem is not known any more, it takes one of each rule of its host.
+    gone = replace(running, key=("a1", "gone"))
+    assert due(fleet, [gone], [], config, NOON) == []
+
+
+def test_nothing_is_ordered_on_a_host_without_a_link():
+    assert ordered([replace(host(1), connected=False)]) == []
 
 
 def test_a_filesystem_with_another_command_is_left_alone():
@@ -190,12 +225,19 @@ def test_what_runs_past_its_window_is_stopped():
     running = PastScrub("c1", ("a1", "u1"), RUNNING, NOON - HOUR)
     assert overdue([host(1)], [running, past(2)], config, NOON) == ["c1"]
     assert overdue([host(1)], [running], config, NOON - 9 * HOUR) == []
+    assert overdue([replace(host(1), connected=False)], [running], config, NOON) == ["c1"]
+    assert overdue([host(1)], [replace(running, cancelled=True)], config, NOON) == []
 
 
 def test_the_same_order_has_the_same_id():
-    first, again = ordered([host(1)]), ordered([host(1)], now_ns=NOON + 60)
+    first, again = ordered([host(1)]), ordered([host(1)], now_ns=NOON + 60_000_000_000)
     assert first[0].command.id == again[0].command.id
     assert ordered([host(1)], [past(1)])[0].command.id != first[0].command.id
+
+
+def test_the_first_order_of_a_store_that_knows_of_none_has_an_id_that_no_earlier_one_had():
+    hours = [ordered([host(1)], now_ns=NOON + number * HOUR)[0].command.id for number in range(3)]
+    assert len(set(hours)) == 3
 
 
 HOSTS = st.lists(st.builds(host, st.integers(0, 9), st.sampled_from(["xfs", "btrfs", "ext4"])), max_size=12)
@@ -211,26 +253,6 @@ def test_never_more_hosts_at_once_than_the_share(candidates, earlier, share):
     hosts = {one.agent_id for one in candidates if one.type != "ext4"}
     assert len(orders) <= max(1, len(hosts) * share // 100)
     assert len(agents(orders)) == len(set(agents(orders)))
-
-
-def test_the_calendar_is_read_with_every_problem():
-    row = {"labels": {"rack": "r1"}, "interval_days": 7, "window": "22:00-02:30", "share_percent": 2, "repair": True}
-    config, problems = read_calendar_config({"rules": [row]})
-    assert problems == []
-    assert config.rules == (CalendarRule({"rack": "r1"}, ("btrfs", "xfs"), 7, (1_320, 150), 2, repair=True),)
-    bad = {
-        "labels": [],
-        "types": ["ext4"],
-        "interval_days": 0,
-        "window": "5-6",
-        "share_percent": 101,
-        "repair": 1,
-        "x": 1,
-    }
-    assert len(read_calendar_config({"rules": [bad], "y": 1})[1]) == 8
-    assert len(read_calendar_config({"rules": 3})[1]) == 1
-    assert len(read_calendar_config({"look_seconds": 0})[1]) == 1
-    assert read_calendar_config({"look_seconds": 5})[0].look_seconds == 5
 
 
 def test_what_goes_on_where_another_stopped_is_told_from_what_begins_anew():
