@@ -7,10 +7,10 @@ import functools
 import json
 import time
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from fsmend_collector.background import NEVER_BEGAN, ORDERED_BY, Candidate, PastScrub
 from fsmend_collector.commands import OPEN_STATES, is_given_up
@@ -42,13 +42,18 @@ class Survey:
     def read(
         self, connection: Connection, connected: AbstractSet[str]
     ) -> tuple[list[Candidate], list[PastScrub], set[_Key]]:
-        """Return the filesystems of connected hosts, the calendar's commands, and where any command is not over.
+        """Return filesystems, the calendar's commands, and where any command is not over.
 
+        The filesystems are those of connected hosts, and of the others on which a command of the calendar is not over.
         Of a filesystem's commands there is the newest, and each that is not over. Call it from one thread at a time.
         """
         self._read_inventories(connection)
         self._read_commands(connection)
         candidates = [one for agent_id in sorted(connected) for one in self._hosts.get(agent_id, ())]
+        away = {one.key[0] for one in self._open.values()} - connected
+        candidates += [
+            replace(one, connected=False) for agent_id in sorted(away) for one in self._hosts.get(agent_id, ())
+        ]
         columns = (commands.c.agent_id, commands.c.filesystem_uuid)
         unfinished = connection.execute(select(*columns).where(commands.c.state.in_(OPEN_STATES)))
         newest = {one.command_id: one for one in self._newest.values()}
@@ -65,16 +70,24 @@ class Survey:
         self._inventories_through = through
 
     def _read_commands(self, connection: Connection) -> None:
-        """Take the calendar's commands that changed since the last time, in the order in which they were ordered."""
-        chosen = select(commands).where(
-            commands.c.ordered_by == ORDERED_BY, commands.c.updated_ns >= self._commands_through_ns - _OVERLAP_NS
-        )
-        through_ns = self._commands_through_ns
-        for row in connection.execute(chosen.order_by(commands.c.created_ns, commands.c.id)).yield_per(_ROWS_A_READ):
+        """Take the calendar's commands that changed since the last time, in the order in which they were ordered.
+
+        At first these are all, and an index has them in that order. Later they are few among many: found by the time
+        of their change, and sorted here, or SQLite would walk all commands to have them in order.
+        """
+        first = self._commands_through_ns == 0
+        chosen = select(commands).where(commands.c.ordered_by == ORDERED_BY)
+        if first:
+            chosen = chosen.order_by(commands.c.created_ns, commands.c.id)
+        else:
+            since_ns = self._commands_through_ns - _OVERLAP_NS
+            chosen = chosen.where(commands.c.updated_ns >= since_ns).order_by(commands.c.updated_ns)
+        found = connection.execute(chosen).yield_per(_ROWS_A_READ)
+        for row in found if first else sorted(found, key=lambda row: (row.created_ns, row.id)):
             self._take(_past(row, _progress(connection, row)), is_open=row.state in OPEN_STATES)
-            through_ns = max(through_ns, row.updated_ns)
+        newest_ns = connection.execute(select(func.max(commands.c.updated_ns))).scalar() or 0
         # A clock that ran ahead and was set back must not hide what changes until it is there again.
-        self._commands_through_ns = min(through_ns, time.time_ns())
+        self._commands_through_ns = min(max(newest_ns, self._commands_through_ns), time.time_ns())
 
     def _take(self, past: PastScrub, *, is_open: bool) -> None:
         """Take a command as it is now."""
@@ -136,6 +149,7 @@ def _past(row: Any, progress: command_pb2.Progress) -> PastScrub:
         unfinished=_unfinished(command.scrub_btrfs, last.result, progress),
         position=_position(command, last.result, progress),
         unheard=is_given_up(row.state, row.last_update),
+        cancelled=row.cancel_ns > 0,
     )
 
 
