@@ -13,6 +13,7 @@ import click
 
 from fsmend_collector import __version__
 from fsmend_collector.errors import CollectorError, NoSuchObject
+from fsmend_collector.query.errors import refuse_other_bytes
 from fsmend_collector.query.times import LengthParameter
 
 T = TypeVar("T")
@@ -30,7 +31,8 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
         try:
-            return super().invoke(ctx)
+            with refuse_other_bytes():
+                return super().invoke(ctx)
         except CollectorError as error:
             for line in str(error).splitlines():
                 click.echo(f"fsmend-collector: {line}", err=True)

@@ -163,6 +163,25 @@ def test_lengths_of_time_are_what_they_are_in_every_other_command(initialised, r
     assert (done.exit_code, told in done.output) == (status, True)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("agent", "revoke", "a\udcff"),
+        ("agent", "release", "a\udcff"),
+        ("maintenance", "declare", "a\udcff", "--scope", "fleet=all"),
+        ("maintenance", "declare", "x", "--scope", "rack=a\udcff", "--force"),
+        ("maintenance", "end", "a\udcff"),
+        ("token", "create", "--host", "a\udcff"),
+    ],
+)
+def test_a_name_that_is_not_utf_8_is_one_clear_line_and_changes_nothing(initialised, run, arguments):
+    done = run(*arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("a\\xff' is not UTF-8")
+    assert run("maintenance", "list").output == ""
+
+
 @pytest.mark.parametrize("command", [("run",), ("migrate",), ("token", "create")])
 def test_a_missing_configuration_is_one_clear_line(run, command):
     done = run(*command)

@@ -7,10 +7,12 @@ import importlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from fsmend_collector.query.contexts import CollectorContext, default_file, load_context
+from fsmend_collector.query.errors import refuse_other_bytes
 
 # verb: (module, function, one line of help)
 VERBS = {
@@ -69,6 +71,11 @@ class VerbGroup(click.Group):
         command = getattr(importlib.import_module(f"fsmend_collector.query.{module}"), function)
         assert isinstance(command, click.Command)  # noqa: S101  holds by VERBS, tells mypy
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a verb."""
+        with refuse_other_bytes():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the verbs' help without importing them."""

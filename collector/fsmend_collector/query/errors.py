@@ -5,6 +5,9 @@ click.ClickException
  └── click.UsageError      exit status 2: the command line itself
 """
 
+import contextlib
+from collections.abc import Iterator
+
 import click
 
 from fsmend_collector.query.render.escape import visible
@@ -21,3 +24,17 @@ class QueryError(click.ClickException):
         lines = [visible(line) for line in (problem, advice) if line]
         super().__init__("\n".join(lines))
         self.retry = retry
+
+
+@contextlib.contextmanager
+def refuse_other_bytes() -> Iterator[None]:
+    """Turn an argument that was used as text and is not UTF-8, which no message or database takes, into wrong usage.
+
+    Not when the arguments are read: names of files and mount points may be any bytes, and are never used as text.
+    """
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        if not any("\udc80" <= character <= "\udcff" for character in error.object):  # as os.fsdecode keeps bytes
+            raise
+        raise click.UsageError(f"'{visible(error.object)}' is not UTF-8") from None

@@ -10,6 +10,7 @@ _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _LENGTH = re.compile(r"(?:\d+(?:\.\d+)?(?:min|[smhdw]))+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(min|[smhdw])")
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
+_LATEST_NS = (1 << 63) - 1  # 2262-04-11: neither the store nor a kernel counts further
 _LONGEST_SECONDS = 100 * 366 * 86_400
 
 TIME_HELP = "-1h, 2d, yesterday, 13:00, 2026-11-22 13:00, or RFC 3339"
@@ -58,9 +59,16 @@ def parse_time(text: str, now: datetime) -> datetime:
 
 
 def to_ns(moment: datetime) -> int:
-    """Return nanoseconds since 1970, 1 for anything before (0 means no bound)."""
+    """Return nanoseconds since 1970, 1 for anything before (0 means no bound).
+
+    Raises:
+        ValueError: 64 bits do not hold them.
+    """
     distance = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return max(1, (distance.days * 86_400 + distance.seconds) * 1_000_000_000 + distance.microseconds * 1_000)
+    since_ns = (distance.days * 86_400 + distance.seconds) * 1_000_000_000 + distance.microseconds * 1_000
+    if since_ns > _LATEST_NS:
+        raise ValueError(f"{moment:%Y-%m-%d} is later than 2262-04-11, the latest time that there is")
+    return max(1, since_ns)
 
 
 class TimeParameter(click.ParamType[int]):

@@ -35,6 +35,49 @@ def test_an_expired_certificate_is_named_with_its_date(fsmend, collector, make, 
     assert "new one" in found[1]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("get", "events", "--host", "a\udcff"),
+        ("get", "hosts", "-l", "rack=a\udcff"),
+        ("describe", "host", "a\udcff"),
+        ("events", "--follow", "--source", "a\udcff"),
+        ("same", "a\udcff"),
+        ("why", "a\udcff"),
+        ("repair", "run", "scrub_xfs", "--fs", "a\udcff"),
+        ("repair", "cancel", "a\udcff"),
+        ("mute", "a\udcff", "--for", "1h"),
+        ("resolve", "inc-1", "--proof", "a\udcff"),
+        ("change", "add", "a\udcff", "--scope", "a=b", "--for", "1h"),
+        ("change", "end", "a\udcff"),
+        ("token", "create", "--host", "a\udcff"),
+    ],
+)
+def test_a_name_that_is_not_utf_8_is_wrong_usage(fsmend, arguments):
+    (line,) = lines(fsmend(*arguments, status=2))
+    assert line.endswith("a\\xff' is not UTF-8")
+
+
+def test_a_mount_point_that_is_not_utf_8_is_found(fsmend, collector, make):
+    agent_id = collector.enrol("web1")
+    collector.report(agent_id, make.inventory("web1", [make.filesystem(mount=b"/srv/\xff")]))
+    assert make.UUID in fsmend("describe", "fs", "web1:/srv/\udcff").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("get", "events", "--since", "9999-01-01"),
+        ("get", "events", "--until", "2262-04-13"),
+        ("change", "add", "x", "--scope", "a=b", "--for", "1h", "--from", "9999-01-01"),
+        ("diagnose", "--since", "9999-01-01"),
+    ],
+)
+def test_a_time_that_no_clock_of_ours_can_show_is_wrong_usage(fsmend, arguments):
+    result = fsmend(*arguments, status=2)
+    assert result.stderr.splitlines()[-1].endswith("is later than 2262-04-11, the latest time that there is")
+
+
 def test_an_agents_certificate_is_not_an_operators(fsmend, collector, make, authority):
     agent = make.identity(collector.directory / "agent", authority, role="agent", name="a-1")
     found = lines(fsmend("get", "hosts", contexts=collector.contexts("agent", **agent), status=1))

@@ -56,6 +56,13 @@ def test_a_length_may_be_bare_seconds():
     assert parse_length("1h30m") == 5400
 
 
+def test_to_ns_ends_where_a_signed_number_of_nanoseconds_does():
+    latest = datetime(2262, 4, 11, 23, 47, 16, 854775, tzinfo=UTC)
+    assert to_ns(latest) == 9223372036854775000
+    with pytest.raises(ValueError, match="later than 2262-04-11"):
+        to_ns(latest + timedelta(microseconds=1))
+
+
 def test_to_ns_is_exact_and_never_zero():
     assert to_ns(datetime(2026, 11, 22, 13, 0, 0, 123456, tzinfo=UTC)) == 1795352400123456000
     assert to_ns(datetime(1960, 1, 1, tzinfo=UTC)) == 1
