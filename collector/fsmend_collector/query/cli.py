@@ -13,6 +13,7 @@ import click
 
 from fsmend_collector.query.contexts import CollectorContext, default_file, load_context
 from fsmend_collector.query.errors import refuse_other_bytes
+from fsmend_collector.query.times import FiniteRange
 
 # verb: (module, function, one line of help)
 VERBS = {
@@ -91,9 +92,7 @@ class VerbGroup(click.Group):
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where the contexts are; ~/.config/fsmend/contexts.yaml unless given.",
 )
-@click.option(
-    "--timeout", type=click.FloatRange(min=0.1), default=15.0, show_default=True, help="Seconds for one call."
-)
+@click.option("--timeout", type=FiniteRange(min=0.1), default=15.0, show_default=True, help="Seconds for one call.")
 @click.pass_context
 def main(ctx: click.Context, context_name: str | None, contexts_file: Path | None, timeout: float) -> None:
     """Ask the collector what is wrong with the fleet's disks and filesystems, and repair it.

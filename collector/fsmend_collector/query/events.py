@@ -11,7 +11,7 @@ import click
 
 from fsmend_collector.query.client import Client, connect
 from fsmend_collector.query.errors import QueryError
-from fsmend_collector.query.fetch import objects
+from fsmend_collector.query.fetch import MOST_OBJECTS, objects
 from fsmend_collector.query.filters import Choice, filter_options
 from fsmend_collector.query.kinds import BY_SINGULAR
 from fsmend_collector.query.output import MACHINE, output_option, print_objects
@@ -25,7 +25,9 @@ _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 @click.command()
 @click.option("-f", "--follow", "follow_on", is_flag=True, help="Stay, and print events as they are committed.")
 @click.option("--cursor", default="", metavar="ID", help="Go on right after this event; implies --follow.")
-@click.option("-n", "--limit", type=click.IntRange(min=0), help="The newest so many, 0 for all; 100 unless following.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(0, MOST_OBJECTS), help="The newest so many, 0 for all; 100 unless following."
+)
 @output_option("table", "wide", "json", "jsonl", "yaml", "name")
 @filter_options
 def events(follow_on: bool, cursor: str, limit: int | None, output: str, **options: Any) -> None:

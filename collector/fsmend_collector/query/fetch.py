@@ -9,6 +9,7 @@ from fsmend_collector.query.kinds import BY_SINGULAR, Kind, identity
 from fsmend_proto.v1 import query_pb2 as pb
 
 PAGE_SIZE = 1000
+MOST_OBJECTS = 1_000_000_000  # that a --limit may name; 0 is all
 
 
 def objects(client: Client, request: pb.ListRequest, limit: int = 0) -> Iterator[pb.Object]:

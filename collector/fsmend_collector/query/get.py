@@ -11,10 +11,11 @@ import click
 
 from fsmend_collector.query.client import Client, connect
 from fsmend_collector.query.events import follow
-from fsmend_collector.query.fetch import objects, one
+from fsmend_collector.query.fetch import MOST_OBJECTS, objects, one
 from fsmend_collector.query.filters import Choice, filter_options
 from fsmend_collector.query.kinds import KINDS, Kind, KindParameter, identity
 from fsmend_collector.query.output import MACHINE, output_option, print_objects, rows
+from fsmend_collector.query.times import FiniteRange
 from fsmend_proto.v1 import query_pb2 as pb
 
 _LIMITED = {pb.OBJECT_KIND_EVENT: 100, pb.OBJECT_KIND_GAP: 100}
@@ -28,11 +29,9 @@ _NAMES = ", ".join(f"{kind.plural} ({kind.short})" for kind in KINDS)
 @output_option("table", "wide", "json", "jsonl", "yaml", "name")
 @filter_options
 @click.option("-a", "--all", "include_closed", is_flag=True, help="Also resolved incidents and finished commands.")
-@click.option("--limit", type=click.IntRange(min=0), help="At most so many, 0 for all; events and gaps: 100.")
+@click.option("--limit", type=click.IntRange(0, MOST_OBJECTS), help="At most so many, 0 for all; events and gaps: 100.")
 @click.option("-w", "--watch", is_flag=True, help="Stay, and show what changes.")
-@click.option(
-    "--interval", type=click.FloatRange(min=0.2), default=2.0, show_default=True, help="Seconds, with --watch."
-)
+@click.option("--interval", type=FiniteRange(min=0.2), default=2.0, show_default=True, help="Seconds, with --watch.")
 def get(
     kind: Kind,
     ids: tuple[str, ...],

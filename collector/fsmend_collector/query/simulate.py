@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fsmend_collector.query.errors import QueryError
+from fsmend_collector.query.times import FiniteRange
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -30,8 +31,8 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 )
 @click.option("--start-collector", is_flag=True, help="The same with a throw-away collector that is started for it.")
 @click.option("--into-this-collector", is_flag=True, help="The collector's store may be spoilt, whatever is in it.")
-@click.option("--speed", type=click.FloatRange(min=0.001), help="Over the wire: times faster than it happens.")
-@click.option("--wait", "wait_seconds", type=click.FloatRange(min=1), help="Over the wire: seconds for verdicts.")
+@click.option("--speed", type=FiniteRange(min=0.001), help="Over the wire: times faster than it happens.")
+@click.option("--wait", "wait_seconds", type=FiniteRange(min=1), help="Over the wire: seconds for verdicts.")
 @click.option("--stay", is_flag=True, help="Over the wire: stay connected after the verdicts, until interrupted.")
 @click.option("--directory", type=_FOLDER, help="Over the wire: keep certificates here for the next run.")
 def simulate(

@@ -1,5 +1,6 @@
 """Times and lengths of time as operators type them, for --since, --until and --ttl. Pure: `now` is an argument."""
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -105,3 +106,14 @@ class LengthParameter(click.ParamType[int]):
         if not self.least_seconds <= seconds <= self.most_seconds:
             self.fail(f"{value!r} is not from {self.least_seconds} s to {self.most_seconds} s", param, ctx)
         return seconds
+
+
+class FiniteRange(click.FloatRange):
+    """A number of seconds or a factor, within bounds; `nan` is within all of them, and nothing waits for `inf`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse a number."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number

@@ -78,6 +78,22 @@ def test_a_time_that_no_clock_of_ours_can_show_is_wrong_usage(fsmend, arguments)
     assert result.stderr.splitlines()[-1].endswith("is later than 2262-04-11, the latest time that there is")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("get", "events", "--limit", str(1 << 64)),
+        ("events", "-n", str(1 << 64)),
+        ("get", "hosts", "--watch", "--interval", "nan"),
+        ("get", "hosts", "--watch", "--interval", "inf"),
+        ("--timeout", "nan", "health"),
+        ("simulate", "--over-wire", "--wait", "inf"),
+    ],
+)
+def test_a_number_beyond_all_use_is_wrong_usage(fsmend, arguments):
+    result = fsmend(*arguments, status=2)
+    assert result.stderr.splitlines()[-1].startswith("Error: Invalid value for ")
+
+
 def test_an_agents_certificate_is_not_an_operators(fsmend, collector, make, authority):
     agent = make.identity(collector.directory / "agent", authority, role="agent", name="a-1")
     found = lines(fsmend("get", "hosts", contexts=collector.contexts("agent", **agent), status=1))
