@@ -149,6 +149,9 @@ def queue_command(connection: Connection, command: command_pb2.Command, agent_id
 def cancel_command(connection: Connection, command_id: str, reason: str, by: str, now_ns: int) -> str:
     """Note that a command shall not go on; return its agent.
 
+    Once: a later cancel stands in the audit when somebody else asks, and changes nothing. The agent was asked, and is
+    in each later session; with a newer time the row would look as if something were heard of the command.
+
     Raises:
         CommandRefused: there is no such command, or it has ended.
     """
@@ -158,6 +161,10 @@ def cancel_command(connection: Connection, command_id: str, reason: str, by: str
     if row.state in FINAL_STATES:
         state = command_pb2.CommandState.Name(row.state).removeprefix("COMMAND_STATE_").lower()
         raise CommandRefused(f"command {command_id} has ended: {state}")
+    if row.cancel_ns:
+        if by != row.cancel_by:
+            audit(connection, now_ns, by, "command.cancelled", "command", command_id, reason)
+        return str(row.agent_id)
     values = {"cancel_ns": now_ns, "cancel_reason": reason, "cancel_by": by, "updated_ns": now_ns}
     if row.state == QUEUED:
         values |= {"state": CANCELLED, "finished_ns": now_ns}
@@ -200,11 +207,11 @@ def _gives_way(row: Any) -> bool:
 
 
 def _lease(connection: Connection, row: Any, session_id: str, now_ns: int) -> Iterator[link_pb2.ConnectResponse]:
-    values: dict[str, Any] = {"updated_ns": now_ns, "leased_session": session_id}
+    values: dict[str, Any] = {"leased_session": session_id}
     unaccepted = row.state in {QUEUED, SENT} and row.leased_session != session_id
     expired = unaccepted and row.not_after_ns <= now_ns
     if unaccepted and not expired and not row.cancel_ns:
-        values |= {"state": SENT, "sent_ns": now_ns}
+        values |= {"state": SENT, "sent_ns": now_ns, "updated_ns": now_ns}
         again = "command.sent_again" if row.state == SENT else "command.sent"
         audit(connection, now_ns, "collector", again, "command", row.id, f"to agent {row.agent_id}")
         yield link_pb2.ConnectResponse(command=command_pb2.Command.FromString(row.command))

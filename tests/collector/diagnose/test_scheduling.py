@@ -78,6 +78,38 @@ async def test_what_runs_when_its_window_closes_is_asked_to_stop(rig):
     assert row.cancel_by == "calendar"
 
 
+async def test_what_does_not_stop_when_its_window_closes_is_asked_once_and_given_up_after_a_day(rig):
+    agent, stream = await connected(rig)
+    await background(rig).look()
+    command = await stream.until("command")
+    await report(agent, stream, 2, command.id, command_pb2.CommandUpdate(state=RUNNING))
+    minute = time.time_ns() // 60_000_000_000 % 1_440
+    late = background(rig, window=((minute + 120) % 1_440, (minute + 180) % 1_440))
+    for _ in range(5):
+        await late.look()
+    asked = await rig.rows("SELECT at_ns FROM audit WHERE action = 'command.cancelled'")
+    assert len(asked) == 1
+    assert await rig.collector.store.write(expire_commands, asked[0].at_ns + DAY_NS) == 1
+    _, (past,), busy = await rig.collector.store.read(Survey().read, frozenset())
+    assert (past.state, past.unheard, busy) == (UNKNOWN, True, set())
+
+
+async def test_a_check_on_a_host_that_went_away_keeps_its_place_of_the_share(rig):
+    _agent, stream = await connected(rig)
+    calendar = background(rig, labels={"rack": "r1"})
+    await calendar.look()
+    await stream.until("command")
+    stream.call.cancel()
+    await eventually(lambda: gone(rig))
+    _other, _stream = await connected(rig)
+    await calendar.look()
+    assert len(await commands(rig)) == 1
+
+
+async def gone(rig):
+    return not list(rig.collector.presence.connected_ids())
+
+
 @pytest.mark.parametrize(
     "updates",
     [
