@@ -2,8 +2,12 @@
 
 from sqlalchemy import Connection, and_, delete, exists, func, or_, select
 
-from fsmend_collector.store.queries import first_event_id_since
+from fsmend_collector.background import NEVER_BEGAN, ORDERED_BY
+from fsmend_collector.commands import FINAL_STATES, RUNNING
+from fsmend_collector.store.counters import set_number
+from fsmend_collector.store.queries import first_event_id_since, meta_number
 from fsmend_collector.store.schema import (
+    agents,
     changes,
     command_updates,
     commands,
@@ -20,12 +24,26 @@ _RESOLVED, _MERGED = incident_pb2.INCIDENT_STATE_RESOLVED, incident_pb2.INCIDENT
 _cause = incidents.alias("cause")
 _HELD = exists().where(_cause.c.id == incidents.c.merged_into, _cause.c.state != _RESOLVED)
 _ENDED = or_(incidents.c.state == _RESOLVED, and_(incidents.c.state == _MERGED, ~_HELD))
+_GOING_ON = select(incidents.c.id).where(~_ENDED)
+# The calendar goes by its newest command of a filesystem, and by the newest that began: without them the whole fleet
+# would be due again long before its time.
+_newer = commands.alias("newer")
+_same = (_newer.c.agent_id == commands.c.agent_id, _newer.c.filesystem_uuid == commands.c.filesystem_uuid)
+_LATER = exists().where(*_same, _newer.c.ordered_by == ORDERED_BY, _newer.c.created_ns > commands.c.created_ns)
+_LATER_BEGAN = _LATER.where(_newer.c.state.in_([RUNNING, *sorted(FINAL_STATES - NEVER_BEGAN)]))
+_REVOKED = exists().where(agents.c.agent_id == commands.c.agent_id, agents.c.revoked_ns > 0)
+_SUPERSEDED = or_(and_(commands.c.state.in_(sorted(NEVER_BEGAN)), _LATER), _LATER_BEGAN, _REVOKED)
 # One transaction's worth; some tens of milliseconds.
 ROWS_A_STEP = 5_000
+# The step that forgets commands begins where the one before it came to; 0: at the oldest.
+COMMANDS_FROM = "forget_commands_from_ns"
 
 
 def forget_step(connection: Connection, before_ns: int) -> int:
-    """Delete up to some thousand rows that are older than `before_ns`; return how many, 0 when nothing is left."""
+    """Delete up to some thousand rows that are older than `before_ns`; return how many, 0 when nothing is left.
+
+    Commands that are kept have to be passed by: a step that did only that counts as one row.
+    """
     deleted = _forget_events(connection, before_ns)
     deleted += _forget_gaps(connection, before_ns)
     deleted += _forget_commands(connection, before_ns)
@@ -53,15 +71,26 @@ def _forget_gaps(connection: Connection, before_ns: int) -> int:
 
 
 def _forget_commands(connection: Connection, before_ns: int) -> int:
-    """Delete finished commands with their updates; an incident that goes on remembers what was tried for it."""
-    ended = (commands.c.finished_ns > 0, commands.c.finished_ns < before_ns)
-    going_on = select(incidents.c.id).where(~_ENDED)
-    chosen = select(commands.c.id).where(*ended, commands.c.incident_id.not_in(going_on)).limit(ROWS_A_STEP)
-    ids = list(connection.execute(chosen).scalars())
-    if not ids:
-        return 0
-    connection.execute(delete(command_updates).where(command_updates.c.command_id.in_(ids)))
-    return connection.execute(delete(commands).where(commands.c.id.in_(ids))).rowcount
+    """Delete finished commands with their updates; an incident that goes on remembers what was tried for it.
+
+    Most that are old are kept for the calendar, up to two a filesystem of the fleet. So that no step looks at all of
+    them, each goes on where the last one stopped, until the end; the next one begins again with the oldest.
+    """
+    from_ns = meta_number(connection, COMMANDS_FROM)
+    old = and_(commands.c.updated_ns >= from_ns, commands.c.updated_ns < before_ns)
+    further = select(commands.c.updated_ns).where(old).order_by(commands.c.updated_ns).offset(ROWS_A_STEP).limit(1)
+    end_ns = connection.execute(further).scalar()
+    # Of one moment there may be more than a step's: then as many are deleted as one may, and the rest later.
+    here = old if end_ns is None else and_(old, commands.c.updated_ns < max(end_ns, from_ns + 1))
+    ended = (here, commands.c.finished_ns > 0, commands.c.finished_ns < before_ns)
+    unneeded = (commands.c.incident_id.not_in(_GOING_ON), or_(commands.c.ordered_by != ORDERED_BY, _SUPERSEDED))
+    ids = list(connection.execute(select(commands.c.id).where(*ended, *unneeded).limit(ROWS_A_STEP)).scalars())
+    if ids:
+        connection.execute(delete(command_updates).where(command_updates.c.command_id.in_(ids)))
+        connection.execute(delete(commands).where(commands.c.id.in_(ids)))
+    if len(ids) < ROWS_A_STEP:
+        set_number(connection, COMMANDS_FROM, 0 if end_ns is None else max(end_ns, from_ns + 1))
+    return len(ids) or int(end_ns is not None)
 
 
 def _forget_incidents(connection: Connection, before_ns: int) -> int:
