@@ -13,6 +13,7 @@ from fsmend_collector.diagnose.surveying import Survey
 from fsmend_collector.dispatch import expire_commands
 from fsmend_collector.server.health_checks import assess
 from fsmend_collector.store.health_reads import SourceStates, read_health_facts
+from fsmend_collector.store.retention import forget_step
 from fsmend_proto.v1 import command_pb2, event_pb2, inventory_pb2, record_pb2
 
 WHERE = command_pb2.XfsScrubPosition(stage=command_pb2.XFS_SCRUB_STAGE_INODES, ino=4711)
@@ -196,6 +197,20 @@ async def test_a_check_that_ends_its_host_again_before_any_progress_waits_and_a_
     await background(rig, interval_days=1e-6).look()
     facts = await rig.collector.store.read(read_health_facts, SourceStates(), time.time_ns())
     assert facts.set_aside == []
+
+
+async def test_a_check_longer_ago_than_finished_commands_are_kept_is_still_known_after_a_restart(rig):
+    agent, stream = await connected(rig)
+    await background(rig, interval_days=180).look()
+    command = await stream.until("command")
+    await report(agent, stream, 2, command.id, command_pb2.CommandUpdate(state=command_pb2.COMMAND_STATE_SUCCEEDED))
+    for name in ("created_ns", "updated_ns", "finished_ns"):
+        await change(rig, f"UPDATE commands SET {name} = {name} - {100 * DAY_NS}")
+    await rig.collector.store.write(forget_step, time.time_ns() - 90 * DAY_NS)
+    await background(rig, interval_days=180).look()
+    assert [row.id for row in await rig.rows("SELECT id FROM commands")] == [command.id]
+    await background(rig, interval_days=99).look()
+    assert (await stream.until("command")).id != command.id
 
 
 async def test_what_nobody_heard_of_ended_with_no_host(rig):
