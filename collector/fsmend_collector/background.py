@@ -173,11 +173,14 @@ def due(
         now_ns: collector's wall clock.
     """
     work = _Work.of(past, candidates, busy)
-    orders: list[ScrubOrder] = []
+    waiting: list[tuple[Candidate, CalendarRule, _Places]] = []
     for rule, mine in _by_rule(candidates, config):
-        if rule.is_open(now_ns):
-            orders += _due_by_rule(rule, mine, work, now_ns)
-    return orders
+        places = _Places(_free(rule, mine, work) if rule.is_open(now_ns) else 0)
+        if places.free > 0:
+            able = (one for one in mine if one.connected and _is_due(rule, work.newest.get(one.key), now_ns))
+            waiting += [(one, rule, places) for one in able]
+    waiting.sort(key=lambda one: (_last_ns(work.newest.get(one[0].key)), one[0].key))
+    return _order(waiting, work, now_ns)
 
 
 def _by_rule(candidates: Iterable[Candidate], config: CalendarConfig) -> list[tuple[CalendarRule, list[Candidate]]]:
@@ -224,21 +227,28 @@ class _Work:
         return candidate.key in self.unfinished or candidate.agent_id in self.gone
 
 
-def _due_by_rule(rule: CalendarRule, candidates: list[Candidate], work: _Work, now_ns: int) -> list[ScrubOrder]:
+def _free(rule: CalendarRule, candidates: Sequence[Candidate], work: _Work) -> int:
+    """Return how many more hosts may check by a rule, given the filesystems that are its."""
     hosts = {one.agent_id for one in candidates if one.connected}
     running = {one.agent_id for one in candidates if one.agent_id in work.taken and work.holds(one)}
-    free = max(1, len(hosts) * rule.share_percent // 100) - len(running)
-    if free <= 0:
-        return []
+    return max(1, len(hosts) * rule.share_percent // 100) - len(running)
+
+
+@dataclass(slots=True)
+class _Places:
+    """How many more hosts may check by one rule."""
+
+    free: int
+
+
+def _order(waiting: Iterable[tuple[Candidate, CalendarRule, _Places]], work: _Work, now_ns: int) -> list[ScrubOrder]:
     orders: list[ScrubOrder] = []
-    waiting = [one for one in candidates if one.connected and _is_due(rule, work.newest.get(one.key), now_ns)]
-    for one in sorted(waiting, key=lambda one: (_last_ns(work.newest.get(one.key)), one.key)):
-        if free <= len(orders):
-            break
-        if one.agent_id in work.taken or one.key in work.busy:
+    for one, rule, places in waiting:
+        if places.free <= 0 or one.agent_id in work.taken or one.key in work.busy:
             continue
         command = _command(rule, one, work.newest.get(one.key), now_ns)
         if command is not None:
+            places.free -= 1
             work.taken.add(one.agent_id)
             orders.append(ScrubOrder(command, one.agent_id))
     return orders

@@ -98,6 +98,15 @@ def test_a_host_is_ordered_one_check_at_a_time_whatever_the_rules():
     assert due(both, [running], [], config, NOON) == []
 
 
+def test_what_waited_longest_on_a_host_goes_first_whatever_the_rules():
+    """Else a scrub that takes more nights than its interval has would keep its host from any other."""
+    both = [Candidate("a1", {}, "b1", "btrfs", ALL), Candidate("a1", {}, "x1", "xfs", ALL)]
+    cut = replace(past(1, 0.1, pb.COMMAND_STATE_CANCELLED), key=("a1", "b1"))
+    config = CalendarConfig(tuple(CalendarRule(types=(kind,)) for kind in ("btrfs", "xfs")))
+    orders = due(both, [cut, replace(past(2, 40), key=("a1", "x1"))], [], config, NOON)
+    assert [one.command.target.filesystem_uuid for one in orders] == ["x1"]
+
+
 def test_a_check_on_a_host_without_a_link_keeps_its_place_of_the_share():
     fleet, earlier = [host(number) for number in range(100)], []
     for look in range(4):
@@ -253,6 +262,18 @@ def test_never_more_hosts_at_once_than_the_share(candidates, earlier, share):
     hosts = {one.agent_id for one in candidates if one.type != "ext4"}
     assert len(orders) <= max(1, len(hosts) * share // 100)
     assert len(agents(orders)) == len(set(agents(orders)))
+
+
+@given(HOSTS, PAST, st.integers(1, 100))
+def test_never_more_hosts_at_once_than_the_share_of_each_of_several_rules(candidates, earlier, share):
+    rules = tuple(CalendarRule(types=(kind,), share_percent=share) for kind in ("btrfs", "xfs"))
+    orders = due(candidates, earlier, [], CalendarConfig(rules), NOON)
+    for rule in rules:
+        hosts = {one.agent_id for one in candidates if one.type in rule.types}
+        mine = [one for one in orders if one.command.target.filesystem_type in rule.types]
+        assert len(mine) <= max(1, len(hosts) * share // 100)
+    at_work = {one.key[0] for one in earlier if one.state == RUNNING}
+    assert len(agents(orders)) == len(set(agents(orders)) - at_work)
 
 
 def test_what_goes_on_where_another_stopped_is_told_from_what_begins_anew():
