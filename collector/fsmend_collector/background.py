@@ -6,7 +6,9 @@ devices, a check or repair of a whole XFS at the piece that came next. After the
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import heapq
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fsmend_collector.policy import FINISHED
@@ -173,14 +175,15 @@ def due(
         now_ns: collector's wall clock.
     """
     work = _Work.of(past, candidates, busy)
-    waiting: list[tuple[Candidate, CalendarRule, _Places]] = []
-    for rule, mine in _by_rule(candidates, config):
-        places = _Places(_free(rule, mine, work) if rule.is_open(now_ns) else 0)
-        if places.free > 0:
-            able = (one for one in mine if one.connected and _is_due(rule, work.newest.get(one.key), now_ns))
-            waiting += [(one, rule, places) for one in able]
-    waiting.sort(key=lambda one: (_last_ns(work.newest.get(one[0].key)), one[0].key))
-    return _order(waiting, work, now_ns)
+    rules = [
+        (_Places(rule, _free(rule, mine, work)), mine)
+        for rule, mine in _by_rule(candidates, config)
+        if rule.is_open(now_ns)
+    ]
+    waiting = (_waiting(places, mine, work, now_ns) for places, mine in rules if places.free > 0)
+    most = sum(max(0, places.free) for places, _ in rules)
+    longest_first = heapq.merge(*waiting, key=lambda one: work.waited(one[0]))
+    return list(itertools.islice(_order(longest_first, work, now_ns), most))
 
 
 def _by_rule(candidates: Iterable[Candidate], config: CalendarConfig) -> list[tuple[CalendarRule, list[Candidate]]]:
@@ -226,6 +229,11 @@ class _Work:
         """Say whether its host takes a place of the share because of it; any of its will do when the right one left."""
         return candidate.key in self.unfinished or candidate.agent_id in self.gone
 
+    def waited(self, candidate: Candidate) -> tuple[int, _Key]:
+        """Return what sorts the filesystems that waited longest first: the end of the last command."""
+        last = self.newest.get(candidate.key)
+        return last.ended_ns if last else 0, candidate.key
+
 
 def _free(rule: CalendarRule, candidates: Sequence[Candidate], work: _Work) -> int:
     """Return how many more hosts may check by a rule, given the filesystems that are its."""
@@ -236,26 +244,30 @@ def _free(rule: CalendarRule, candidates: Sequence[Candidate], work: _Work) -> i
 
 @dataclass(slots=True)
 class _Places:
-    """How many more hosts may check by one rule."""
+    """How many more hosts may check by a rule."""
 
+    rule: CalendarRule
     free: int
 
 
-def _order(waiting: Iterable[tuple[Candidate, CalendarRule, _Places]], work: _Work, now_ns: int) -> list[ScrubOrder]:
-    orders: list[ScrubOrder] = []
-    for one, rule, places in waiting:
+def _waiting(
+    places: _Places, candidates: Sequence[Candidate], work: _Work, now_ns: int
+) -> Iterator[tuple[Candidate, _Places]]:
+    """Yield what is due by one rule, what waited longest first."""
+    able = [one for one in candidates if one.connected and _is_due(places.rule, work.newest.get(one.key), now_ns)]
+    for one in sorted(able, key=work.waited):
+        yield one, places
+
+
+def _order(waiting: Iterable[tuple[Candidate, _Places]], work: _Work, now_ns: int) -> Iterator[ScrubOrder]:
+    for one, places in waiting:
         if places.free <= 0 or one.agent_id in work.taken or one.key in work.busy:
             continue
-        command = _command(rule, one, work.newest.get(one.key), now_ns)
+        command = _command(places.rule, one, work.newest.get(one.key), now_ns)
         if command is not None:
             places.free -= 1
             work.taken.add(one.agent_id)
-            orders.append(ScrubOrder(command, one.agent_id))
-    return orders
-
-
-def _last_ns(last: PastScrub | None) -> int:
-    return last.ended_ns if last else 0
+            yield ScrubOrder(command, one.agent_id)
 
 
 def _is_due(rule: CalendarRule, last: PastScrub | None, now_ns: int) -> bool:
