@@ -120,6 +120,7 @@ class PastScrub:
         unheard: the collector gave it up after a day without news; that its host ended with it, nobody says.
         tries: so many in a row ended with their host, at the same place; the beginning, before any progress, is one.
         cancelled: somebody asked that it ends; until it has, it is not over.
+        sent: to its agent; what was cancelled before never began.
     """
 
     command_id: str
@@ -132,6 +133,13 @@ class PastScrub:
     unheard: bool = False
     tries: int = 0
     cancelled: bool = False
+    sent: bool = True
+
+    @property
+    def began(self) -> bool:
+        """Say whether it may have begun."""
+        recalled = self.state == command_pb2.COMMAND_STATE_CANCELLED and not self.sent
+        return self.state not in NEVER_BEGAN and not recalled
 
     @property
     def is_fatal(self) -> bool:

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, or_, select, update
 
 from fsmend_collector.audit import audit
 from fsmend_collector.brakes import is_braked
@@ -127,6 +127,8 @@ def queue_command(connection: Connection, command: command_pb2.Command, agent_id
         raise CommandRefused(f"agent {agent_id} is {'revoked' if agent else 'unknown'}")
     if connection.execute(select(commands.c.id).where(commands.c.id == command.id)).first() is not None:
         raise CommandRefused(f"there is a command {command.id} already")
+    own = (commands.c.agent_id == agent_id, commands.c.filesystem_uuid == command.target.filesystem_uuid)
+    newest_ns = connection.execute(select(func.max(commands.c.created_ns)).where(*own)).scalar() or 0
     row = {
         "id": command.id,
         "agent_id": agent_id,
@@ -137,7 +139,7 @@ def queue_command(connection: Connection, command: command_pb2.Command, agent_id
         "filesystem_uuid": command.target.filesystem_uuid,
         "device_id": command.target.device_id,
         "ordered_by": command.ordered_by,
-        "created_ns": now_ns,
+        "created_ns": max(now_ns, newest_ns + 1),  # in the order of creation, also where the clock was set back
         "updated_ns": now_ns,
         "not_after_ns": command.not_after_wall_ns,
         "command": command.SerializeToString(),
@@ -149,8 +151,9 @@ def queue_command(connection: Connection, command: command_pb2.Command, agent_id
 def cancel_command(connection: Connection, command_id: str, reason: str, by: str, now_ns: int) -> str:
     """Note that a command shall not go on; return its agent.
 
-    Once: a later cancel stands in the audit when somebody else asks, and changes nothing. The agent was asked, and is
-    in each later session; with a newer time the row would look as if something were heard of the command.
+    Once: when somebody else asks too, that stands in the audit, and a person's word takes the place of an automatic
+    one. The agent was asked, and is in each later session; with a newer time the row would look as if something were
+    heard of the command.
 
     Raises:
         CommandRefused: there is no such command, or it has ended.
@@ -164,6 +167,9 @@ def cancel_command(connection: Connection, command_id: str, reason: str, by: str
     if row.cancel_ns:
         if by != row.cancel_by:
             audit(connection, now_ns, by, "command.cancelled", "command", command_id, reason)
+        if row.cancel_by in ORDERED_BY_ITSELF and by not in ORDERED_BY_ITSELF:
+            said = update(commands).where(commands.c.id == command_id)
+            connection.execute(said.values(cancel_by=by, cancel_reason=reason))
         return str(row.agent_id)
     values = {"cancel_ns": now_ns, "cancel_reason": reason, "cancel_by": by, "updated_ns": now_ns}
     if row.state == QUEUED:

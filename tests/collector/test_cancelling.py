@@ -39,7 +39,7 @@ async def cancelled_by(rig):
     return [row.actor for row in await rig.rows("SELECT actor FROM audit WHERE action='command.cancelled' ORDER BY id")]
 
 
-async def test_asking_again_changes_nothing_and_a_second_person_stands_in_the_audit(rig, running):
+async def test_asking_again_changes_nothing_but_a_persons_word_takes_an_automatic_ones_place(rig, running):
     _agent, stream, command_id = running
     await rig.collector.dispatch.cancel(command_id, "its window has closed", "calendar")
     assert (await stream.until("cancel")).reason == "its window has closed"
@@ -49,8 +49,13 @@ async def test_asking_again_changes_nothing_and_a_second_person_stands_in_the_au
     assert await row_of(rig) == before
     assert await cancelled_by(rig) == ["calendar"]
     await rig.collector.dispatch.cancel(command_id, "the host is needed", "operator:lee")
-    assert await row_of(rig) == before
-    assert await cancelled_by(rig) == ["calendar", "operator:lee"]
+    said = await row_of(rig)
+    assert (said.updated_ns, said.cancel_ns) == (before.updated_ns, before.cancel_ns)
+    assert (said.cancel_by, said.cancel_reason) == ("operator:lee", "the host is needed")
+    for by in ("operator:kim", "calendar"):
+        await rig.collector.dispatch.cancel(command_id, "me too", by)
+    assert await row_of(rig) == said
+    assert await cancelled_by(rig) == ["calendar", "operator:lee", "operator:kim", "calendar"]
 
 
 async def test_an_agent_is_asked_again_in_each_session_and_what_it_never_answers_is_given_up(rig, running):

@@ -14,6 +14,7 @@ from fsmend_collector.commands import FINAL_STATES
 from fsmend_collector.diagnose.reading import commands_since
 
 OVERLAP_NS = 60_000_000_000
+REMEMBERED_NS = 86_400_000_000_000
 LOOK_BACK_SECONDS = 1.0
 
 
@@ -37,7 +38,7 @@ class MovedCommands:
         if time.monotonic() - self._looked_back_seconds >= LOOK_BACK_SECONDS:
             self._looked_back_seconds = time.monotonic()
             since_ns -= OVERLAP_NS
-            self._forget(since_ns)
+            self._forget(since_ns - REMEMBERED_NS)
         for row in commands_since(connection, since_ns):
             seen = self._seen.get(row.id)
             self._seen[row.id] = row.state, row.updated_ns
@@ -46,7 +47,7 @@ class MovedCommands:
                 yield row
 
     def _forget(self, before_ns: int) -> None:
-        """Forget the commands that have ended and will not be read again."""
+        """Forget the commands that ended so long ago that they will not be read again, though the clock be set back."""
         over = [name for name, (state, at_ns) in self._seen.items() if state in FINAL_STATES and at_ns < before_ns]
         for name in over:
             del self._seen[name]

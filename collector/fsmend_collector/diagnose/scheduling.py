@@ -18,6 +18,7 @@ from fsmend_collector.store.schema import audit as audit_table
 
 log = logging.getLogger(__name__)
 
+PUT_OFF_SECONDS = 3_600.0
 SET_ASIDE, SCHEDULED = "check.set_aside", "scheduled"
 _WHY = (
     "its background check ended with the host each time, at the same place; it waits for its interval now. Look at the "
@@ -35,6 +36,7 @@ class Background:
         self._config = config
         self._survey = Survey()
         self._told: set[str] = set()
+        self._put_off: dict[tuple[str, str], float] = {}
 
     async def look(self) -> None:
         """Order what is due, and cancel what runs past its window.
@@ -52,11 +54,16 @@ class Background:
             await self._cancel(command_id)
         if await self._store.read(are_stopped):
             return  # a person is to look first
+        seconds = time.monotonic()
+        self._put_off = {key: until for key, until in self._put_off.items() if until > seconds}
+        busy |= self._put_off.keys()
         # A large fleet takes a while: the loop must not wait for it.
         for order in await asyncio.to_thread(due, candidates, past, busy, self._config, now_ns):
             try:
                 await self._dispatch.create(order.command, order.agent_id, ORDERED_BY)
             except CommandRefused as error:
+                # It would be chosen again at every look, and hold its place of the share against all others.
+                self._put_off[order.agent_id, order.command.target.filesystem_uuid] = seconds + PUT_OFF_SECONDS
                 log.warning("the calendar's command for agent %s was not queued: %s", order.agent_id, error)
 
     async def _tell_fatal(self, past: list[PastScrub], now_ns: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from fsmend_collector.background import NEVER_BEGAN, ORDERED_BY, Candidate, PastScrub
+from fsmend_collector.background import ORDERED_BY, Candidate, PastScrub
 from fsmend_collector.commands import OPEN_STATES, is_given_up
 from fsmend_collector.store.schema import command_updates, commands, hosts
 from fsmend_proto.v1 import command_pb2, inventory_pb2, record_pb2
@@ -75,6 +75,9 @@ class Survey:
         At first these are all, and an index has them in that order. Later they are few among many: found by the time
         of their change, and sorted here, or SQLite would walk all commands to have them in order.
         """
+        if time.time_ns() < self._commands_through_ns - _OVERLAP_NS // 2:  # set back: stamps do not say what is new
+            self._commands_through_ns = 0
+            self._open.clear()
         first = self._commands_through_ns == 0
         chosen = select(commands).where(commands.c.ordered_by == ORDERED_BY)
         if first:
@@ -98,7 +101,7 @@ class Survey:
         if known is not None and known.command_id != past.command_id:
             if past.ordered_ns < known.ordered_ns:
                 return
-            if known.state not in NEVER_BEGAN:
+            if known.began:
                 self._before[past.key] = known
         self._newest[past.key] = past.after(self._before.get(past.key))
 
@@ -150,6 +153,7 @@ def _past(row: Any, progress: command_pb2.Progress) -> PastScrub:
         position=_position(command, last.result, progress),
         unheard=is_given_up(row.state, row.last_update),
         cancelled=row.cancel_ns > 0,
+        sent=row.sent_ns > 0,
     )
 
 

@@ -2,8 +2,8 @@
 
 from sqlalchemy import Connection, and_, delete, exists, func, or_, select
 
-from fsmend_collector.background import NEVER_BEGAN, ORDERED_BY
-from fsmend_collector.commands import FINAL_STATES, RUNNING
+from fsmend_collector.background import FATAL_TRIES, NEVER_BEGAN, ORDERED_BY
+from fsmend_collector.commands import CANCELLED, FINAL_STATES, RUNNING, UNKNOWN
 from fsmend_collector.store.counters import set_number
 from fsmend_collector.store.queries import first_event_id_since, meta_number
 from fsmend_collector.store.schema import (
@@ -25,14 +25,19 @@ _cause = incidents.alias("cause")
 _HELD = exists().where(_cause.c.id == incidents.c.merged_into, _cause.c.state != _RESOLVED)
 _ENDED = or_(incidents.c.state == _RESOLVED, and_(incidents.c.state == _MERGED, ~_HELD))
 _GOING_ON = select(incidents.c.id).where(~_ENDED)
-# The calendar goes by its newest command of a filesystem, and by the newest that began: without them the whole fleet
-# would be due again long before its time.
+# The calendar goes by its newest command of a filesystem, and by the newest that began; where that ended with its host,
+# by as many as say that it does each time. Without them the whole fleet would be due again long before its time.
 _newer = commands.alias("newer")
 _same = (_newer.c.agent_id == commands.c.agent_id, _newer.c.filesystem_uuid == commands.c.filesystem_uuid)
-_LATER = exists().where(*_same, _newer.c.ordered_by == ORDERED_BY, _newer.c.created_ns > commands.c.created_ns)
-_LATER_BEGAN = _LATER.where(_newer.c.state.in_([RUNNING, *sorted(FINAL_STATES - NEVER_BEGAN)]))
+_LATER_ONES = (_newer.c.ordered_by == ORDERED_BY, _newer.c.created_ns > commands.c.created_ns)
+_LATER = exists().where(*_same, *_LATER_ONES)
+_TOLD = _newer.c.state.in_([RUNNING, *sorted(FINAL_STATES - NEVER_BEGAN - {CANCELLED, UNKNOWN})])
+_STOPPED = and_(_newer.c.state == CANCELLED, _newer.c.sent_ns > 0)
+_lost = select(func.count()).where(*_same, *_LATER_ONES, _newer.c.state == UNKNOWN).scalar_subquery()
+_LATER_BEGAN = or_(_LATER.where(or_(_TOLD, _STOPPED)), _lost >= FATAL_TRIES)
 _REVOKED = exists().where(agents.c.agent_id == commands.c.agent_id, agents.c.revoked_ns > 0)
-_SUPERSEDED = or_(and_(commands.c.state.in_(sorted(NEVER_BEGAN)), _LATER), _LATER_BEGAN, _REVOKED)
+_RECALLED = and_(commands.c.state == CANCELLED, commands.c.sent_ns == 0)
+_SUPERSEDED = or_(and_(or_(commands.c.state.in_(sorted(NEVER_BEGAN)), _RECALLED), _LATER), _LATER_BEGAN, _REVOKED)
 # One transaction's worth; some tens of milliseconds.
 ROWS_A_STEP = 5_000
 # The step that forgets commands begins where the one before it came to; 0: at the oldest.

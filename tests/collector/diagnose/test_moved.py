@@ -70,6 +70,9 @@ def test_a_clock_that_was_set_back_hides_nothing(told):
     assert told.at(10) == [("after", QUEUED)]
     told.move("after", CANCELLED, 11)
     assert told.at(11) == [("after", CANCELLED)]
+    told.move("before", CANCELLED, 100)
+    assert told.at(100) == [("before", CANCELLED)]
+    assert told.at(20) == []
     assert told.at(12) == []
 
 
@@ -78,9 +81,9 @@ def test_what_ended_long_ago_is_forgotten_and_what_goes_on_is_not(told):
     told.queue("goes on", 1)
     told.move("over", CANCELLED, 2)
     assert len(told.at(2)) == 2
-    told.queue("later", 200)
-    told.at(200)
-    told.at(201)
+    told.queue("later", 90_000)
+    told.at(90_000)
+    told.at(90_001)
     assert set(told.moved._seen) == {"goes on", "later"}
 
 

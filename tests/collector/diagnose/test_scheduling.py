@@ -62,6 +62,23 @@ async def test_a_connected_host_is_ordered_to_check_once(rig):
     assert (row.action, row.ordered_by) == ("scrub_xfs", "calendar")
 
 
+async def test_an_order_that_is_refused_gives_its_place_of_the_share_to_another(rig, caplog):
+    """A filesystem without any check waited longest: it would be chosen at each look."""
+    agent, stream = await connected(rig)
+    odd = event_pb2.FilesystemRef(uuid="0" * 5_000, type="xfs")
+    able = inventory_pb2.Capability(name="action.scrub_xfs", available=True)
+    both = [inventory_pb2.Filesystem(ref=ref, capabilities=[able]) for ref in (odd, XFS)]
+    everything = inventory_pb2.Inventory(host=inventory_pb2.Host(name="web-1"), filesystems=both)
+    await stream.send(batch(agent.epoch, 2, record_pb2.Record(sequence=2, inventory=everything).SerializeToString()))
+    await stream.acked(2)
+    calendar = background(rig)
+    await calendar.look()
+    assert await commands(rig) == []
+    await calendar.look()
+    assert (await stream.until("command")).target.filesystem_uuid == XFS.uuid
+    assert caplog.text.count("was not queued") == 1
+
+
 async def test_a_host_without_the_label_or_the_ability_is_left_alone(rig):
     await connected(rig)
     await background(rig, labels={"rack": "r2"}).look()

@@ -15,6 +15,8 @@ from fsmend_collector.store.schema import agents, commands
 from fsmend_proto.v1 import command_pb2, event_pb2, inventory_pb2
 
 RUNNING, DONE = command_pb2.COMMAND_STATE_RUNNING, command_pb2.COMMAND_STATE_SUCCEEDED
+CANCELLED, UNKNOWN = command_pb2.COMMAND_STATE_CANCELLED, command_pb2.COMMAND_STATE_UNKNOWN
+SECOND = 1_000_000_000
 
 
 @pytest.fixture
@@ -93,3 +95,35 @@ def test_it_is_known_that_somebody_asked_a_check_to_end(connection):
     assert not read().cancelled
     connection.execute(update(commands).where(commands.c.id == command_id).values(cancel_ns=2_000, updated_ns=2_000))
     assert read().cancelled
+
+
+def test_a_check_is_newer_than_the_one_before_it_though_the_clock_was_set_back(connection):
+    ahead = order(connection, "a1", 5_000, state=CANCELLED, sent_ns=1, finished_ns=900)
+    later = order(connection, "a1", 1_000, state=DONE, finished_ns=1_100)
+    other = order(connection, "a2", 1_000)
+    _, past, _ = Survey().read(connection, frozenset())
+    assert {one.command_id for one in past} == {later, other}
+    assert ahead != later
+
+
+def test_what_changed_before_the_first_look_after_the_clock_was_set_back_is_known(connection, monkeypatch):
+    now_ns = 10_000 * SECOND
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns)
+    command_id = order(connection, "a1", now_ns, updated_ns=now_ns)
+    survey = Survey()
+    survey.read(connection, frozenset())
+    changes = {"state": DONE, "updated_ns": now_ns - 3_500 * SECOND, "finished_ns": now_ns - 3_500 * SECOND}
+    connection.execute(update(commands).where(commands.c.id == command_id).values(**changes))
+    now_ns -= 3_000 * SECOND  # an hour back, and the first look after it is ten minutes later
+    _, past, _ = survey.read(connection, frozenset())
+    assert [one.state for one in past] == [DONE]
+
+
+@pytest.mark.parametrize(("sent_ns", "tries"), [(0, 2), (1, 1)])
+def test_what_was_cancelled_before_it_was_sent_is_no_try_in_between(connection, sent_ns, tries):
+    lost = {"sent_ns": 1, "last_update": command_pb2.CommandUpdate(state=UNKNOWN).SerializeToString()}
+    order(connection, "a1", 1, state=UNKNOWN, **lost)
+    order(connection, "a1", 2, state=CANCELLED, sent_ns=sent_ns)
+    order(connection, "a1", 3, state=UNKNOWN, **lost)
+    _, past, _ = Survey().read(connection, frozenset())
+    assert [one.tries for one in past if one.state == UNKNOWN] == [tries]

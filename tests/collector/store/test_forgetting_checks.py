@@ -10,7 +10,7 @@ from fsmend_proto.v1 import command_pb2
 
 DONE, REFUSED = command_pb2.COMMAND_STATE_SUCCEEDED, command_pb2.COMMAND_STATE_REFUSED
 QUEUED, RUNNING = command_pb2.COMMAND_STATE_QUEUED, command_pb2.COMMAND_STATE_RUNNING
-UNKNOWN = command_pb2.COMMAND_STATE_UNKNOWN
+UNKNOWN, CANCELLED = command_pb2.COMMAND_STATE_UNKNOWN, command_pb2.COMMAND_STATE_CANCELLED
 
 
 def check(number, state=DONE, filesystem="u1", agent_id="a", ordered_by="calendar"):
@@ -45,8 +45,10 @@ async def forget_all(store, before_ns):
     ("states", "kept"),
     [
         ([DONE], [1]),
-        ([DONE, DONE, UNKNOWN], [3]),
-        ([DONE, UNKNOWN, REFUSED, REFUSED], [2, 4]),  # the newest, and the newest that began
+        ([DONE, DONE, UNKNOWN], [2, 3]),  # whether it ends its host each time, the one before says
+        ([DONE, UNKNOWN, UNKNOWN], [2, 3]),
+        ([DONE, UNKNOWN, REFUSED, REFUSED], [1, 2, 4]),  # the newest, and the newest that began
+        ([UNKNOWN, CANCELLED, UNKNOWN], [1, 3]),  # what was cancelled before it was sent says nothing
         ([REFUSED, REFUSED], [2]),
         ([DONE, DONE, QUEUED], [2, 3]),  # it may never begin
         ([DONE, DONE, RUNNING], [3]),
@@ -109,5 +111,5 @@ async def test_a_step_looks_only_at_old_commands_from_where_the_last_came_to(sto
     (bound, chosen) = await store.write(explain)
     assert "USING COVERING INDEX ix_commands_updated_ns (updated_ns>? AND updated_ns<?)" in bound
     assert "SEARCH commands USING INDEX ix_commands_updated_ns (updated_ns>? AND updated_ns<?)" in chosen
-    assert chosen.count("SEARCH newer USING INDEX ix_commands_agent_id_state (agent_id=?") == 2
+    assert chosen.count("SEARCH newer USING INDEX ix_commands_agent_id_state (agent_id=?") == 3
     assert ROWS_A_STEP <= 5_000
