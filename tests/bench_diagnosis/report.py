@@ -37,7 +37,9 @@ WHY: dict[str, str] = {
         "Every disk of 10,000 hosts fails: 120,000 units with eight errors each, so the cost is that of opening, merging "
         "and explaining a unit, not of an event. About half of it is the scan, which enters each unit in fourteen groups "
         "and looks at all of them anew whenever the storm has doubled; a third the faults of the units, and a sixth "
-        "putting together what is told. All of it is Python, an object for each; what is left to gain is a compiled core."
+        "putting together what is told. All of it is Python, an object for each. The same code compiled with mypyc did "
+        "1.2 times as much (20,000 hosts): dictionaries, sets and sorting take the time, not the interpreter. What is "
+        "left to gain is another form of the data: numbers in arrays instead of an object a mark."
     ),
     "rss_mib_200k_hosts": "120,000 open incidents with their timelines, and the scan's sets of marks, are held at once.",
     "false_incidents_per_day_upper": "The bound, one-sided with 95 %, needs 300 days without any; more years narrow it.",
