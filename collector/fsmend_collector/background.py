@@ -11,13 +11,14 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from fsmend_collector.commands import BY_CALENDAR
 from fsmend_collector.policy import FINISHED
 from fsmend_proto.v1 import command_pb2
 
 SECOND_NS = 1_000_000_000
 DAY_NS = 86_400 * SECOND_NS
 DAY_MINUTES = 1_440
-ORDERED_BY = "calendar"
+ORDERED_BY = BY_CALENDAR
 TYPES = ("btrfs", "xfs")
 _MINUTE_NS = 60 * SECOND_NS
 _RETRY_NS = 3_600 * SECOND_NS

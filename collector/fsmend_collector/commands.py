@@ -10,7 +10,8 @@ RUNNING = command_pb2.COMMAND_STATE_RUNNING
 CANCELLED = command_pb2.COMMAND_STATE_CANCELLED
 EXPIRED = command_pb2.COMMAND_STATE_EXPIRED
 
-ORDERED_BY_ITSELF = ("policy", "calendar")
+BY_POLICY, BY_CALENDAR = "policy", "calendar"
+ORDERED_BY_ITSELF = (BY_POLICY, BY_CALENDAR)
 """Who orders when nobody does: these commands give way when automatic repairs are stopped."""
 
 FINAL_STATES = frozenset(

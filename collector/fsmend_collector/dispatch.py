@@ -19,6 +19,7 @@ from fsmend_collector.audit import audit
 from fsmend_collector.brakes import is_braked
 from fsmend_collector.commands import (
     ACCEPTED,
+    BY_POLICY,
     CANCELLED,
     EXPIRED,
     FINAL_STATES,
@@ -198,7 +199,7 @@ def lease_commands(
             _end(connection, row.id, EXPIRED, now_ns, "never sent in time")
             continue
         if stopped and _gives_way(row):
-            cancel_command(connection, row.id, "automatic repairs are stopped", "policy", now_ns)
+            cancel_command(connection, row.id, "automatic repairs are stopped", BY_POLICY, now_ns)
             row = connection.execute(select(commands).where(commands.c.id == row.id)).one()  # noqa: PLW2901
         if row.state in FINAL_STATES:
             continue

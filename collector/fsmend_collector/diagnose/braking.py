@@ -6,16 +6,15 @@ from sqlalchemy import Connection, select, update
 
 from fsmend_collector.audit import audit
 from fsmend_collector.brakes import Storm, is_braked, storm_of
-from fsmend_collector.commands import NEWS_NS, OPEN_STATES, ORDERED_BY_ITSELF, QUEUED
+from fsmend_collector.commands import BY_POLICY, NEWS_NS, OPEN_STATES, ORDERED_BY_ITSELF, QUEUED
 from fsmend_collector.diagnosis.groups.codes import GROUP_CODES
 from fsmend_collector.policy import PolicyConfig
 from fsmend_collector.store import counters, queries
 from fsmend_collector.store.schema import agents, commands, incidents, meta
 from fsmend_proto.v1 import command_pb2, incident_pb2
 
-STOPPED = queries.REPAIRS_STOPPED
 RELEASED = "repairs_released_ns"
-ORDERED_BY = "policy"
+ORDERED_BY = BY_POLICY
 _SECOND_NS = 1_000_000_000
 _CLASSES = [one for one in command_pb2.ActionClass.values() if is_braked(one)]
 
@@ -43,17 +42,12 @@ def read_brakes(connection: Connection, now_ns: int) -> Brakes:
     )
     busy = select(commands.c.agent_id).join(agents, agents.c.agent_id == commands.c.agent_id)
     busy = busy.where(commands.c.state.in_(OPEN_STATES), *mine, agents.c.revoked_ns == 0).distinct()
-    return Brakes(are_stopped(connection), frozenset(connection.execute(busy).scalars()))
-
-
-def are_stopped(connection: Connection) -> bool:
-    """Say whether automatic repairs are stopped."""
-    return queries.repairs_are_stopped(connection)
+    return Brakes(queries.repairs_are_stopped(connection), frozenset(connection.execute(busy).scalars()))
 
 
 def storm_now(connection: Connection, config: PolicyConfig, now_ns: int) -> tuple[Storm, int]:
     """Return whether incidents come in a storm, and how many are new; nothing more when repairs are stopped."""
-    if are_stopped(connection):
+    if queries.repairs_are_stopped(connection):
         return Storm.NONE, 0
     since_ns = now_ns - config.storm_seconds * _SECOND_NS
     alone = incidents.c.state != incident_pb2.INCIDENT_STATE_MERGED
@@ -66,14 +60,14 @@ def storm_now(connection: Connection, config: PolicyConfig, now_ns: int) -> tupl
 
 def stop_repairs(connection: Connection, text: str, now_ns: int) -> None:
     """Stop automatic repairs until a person releases them."""
-    counters.set_number(connection, STOPPED, now_ns)
-    connection.execute(update(meta).where(meta.c.key == STOPPED).values(value=text))
+    counters.set_number(connection, queries.REPAIRS_STOPPED, now_ns)
+    connection.execute(update(meta).where(meta.c.key == queries.REPAIRS_STOPPED).values(value=text))
     audit(connection, now_ns, ORDERED_BY, "repairs.stopped", "repairs", "", text)
 
 
 def stopped_commands(connection: Connection) -> list[str]:
     """Return what policy and calendar ordered and nobody has sent yet although repairs are stopped."""
-    if not are_stopped(connection):
+    if not queries.repairs_are_stopped(connection):
         return []
     own = commands.c.ordered_by.in_(ORDERED_BY_ITSELF)
     unsent = select(commands.c.id).where(commands.c.state == QUEUED, own, commands.c.action_class.in_(_CLASSES))
@@ -82,9 +76,9 @@ def stopped_commands(connection: Connection) -> list[str]:
 
 def release_repairs(connection: Connection, by: str, now_ns: int) -> bool:
     """Let automatic repairs go on; false when they were not stopped."""
-    if not are_stopped(connection):
+    if not queries.repairs_are_stopped(connection):
         return False
-    counters.set_number(connection, STOPPED, 0)
+    counters.set_number(connection, queries.REPAIRS_STOPPED, 0)
     counters.set_number(connection, RELEASED, now_ns)
     audit(connection, now_ns, by, "repairs.released", "repairs", "")
     return True

@@ -8,11 +8,11 @@ from sqlalchemy import Connection, select
 
 from fsmend_collector.audit import audit
 from fsmend_collector.background import ORDERED_BY, CalendarConfig, PastScrub, due, overdue
-from fsmend_collector.diagnose.braking import are_stopped
 from fsmend_collector.diagnose.surveying import Survey
 from fsmend_collector.dispatch import Dispatch
 from fsmend_collector.errors import CommandRefused
 from fsmend_collector.fleet import Presence
+from fsmend_collector.store import queries
 from fsmend_collector.store.engine import Store
 from fsmend_collector.store.schema import audit as audit_table
 
@@ -52,7 +52,7 @@ class Background:
         await self._tell_fatal(past, now_ns)
         for command_id in overdue(candidates, past, self._config, now_ns):
             await self._cancel(command_id)
-        if await self._store.read(are_stopped):
+        if await self._store.read(queries.repairs_are_stopped):
             return  # a person is to look first
         seconds = time.monotonic()
         self._put_off = {key: until for key, until in self._put_off.items() if until > seconds}

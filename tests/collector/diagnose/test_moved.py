@@ -6,8 +6,6 @@ from sqlalchemy import insert, update
 from fsmend_collector.commands import CANCELLED, QUEUED, SENT
 from fsmend_collector.diagnose import moved as moved_module
 from fsmend_collector.diagnose.moved import MovedCommands
-from fsmend_collector.store.engine import make_engine
-from fsmend_collector.store.migrate import migrate
 from fsmend_collector.store.schema import agents, commands
 
 SECOND = 1_000_000_000
@@ -35,15 +33,10 @@ class Told:
 
 
 @pytest.fixture
-def told(tmp_path, monkeypatch):
+def told(connection, monkeypatch):
     monkeypatch.setattr(moved_module, "LOOK_BACK_SECONDS", 0)
-    url = f"sqlite:///{tmp_path / 'store.sqlite'}"
-    migrate(url, tmp_path / "lock")
-    engine = make_engine(url, writes=True)
-    with engine.begin() as connection:
-        connection.execute(insert(agents).values(number=1, agent_id="a", host_name="h", machine_id="m"))
-        yield Told(connection)
-    engine.dispose()
+    connection.execute(insert(agents).values(number=1, agent_id="a", host_name="h", machine_id="m"))
+    return Told(connection)
 
 
 def test_every_state_is_told_once(told):

@@ -1,21 +1,8 @@
 """What diagnosis reads again and again is found by an index."""
 
-import pytest
 from sqlalchemy import event
 
 from fsmend_collector.diagnose.reading import commands_since, learnt_after
-from fsmend_collector.store.engine import make_engine
-from fsmend_collector.store.migrate import migrate
-
-
-@pytest.fixture
-def connection(tmp_path):
-    url = f"sqlite:///{tmp_path / 'store.sqlite'}"
-    migrate(url, tmp_path / "lock")
-    engine = make_engine(url, writes=False)
-    with engine.connect() as opened:
-        yield opened
-    engine.dispose()
 
 
 def plans(connection, read, *arguments):

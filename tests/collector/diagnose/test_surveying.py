@@ -9,8 +9,6 @@ from fsmend_collector.background import ORDERED_BY, PastScrub
 from fsmend_collector.diagnose.surveying import Survey
 from fsmend_collector.dispatch import queue_command
 from fsmend_collector.ingest.inventory import replace_inventory
-from fsmend_collector.store.engine import make_engine
-from fsmend_collector.store.migrate import migrate
 from fsmend_collector.store.schema import agents, commands
 from fsmend_proto.v1 import command_pb2, event_pb2, inventory_pb2
 
@@ -20,18 +18,14 @@ SECOND = 1_000_000_000
 
 
 @pytest.fixture
-def connection(tmp_path):
-    url = f"sqlite:///{tmp_path / 'store.sqlite'}"
-    migrate(url, tmp_path / "lock")
-    engine = make_engine(url, writes=True)
-    with engine.connect() as opened:
-        for number, agent_id in enumerate(("a1", "a2", "a3"), 1):
-            opened.execute(insert(agents).values(agent_id=agent_id))
-            refs = [event_pb2.FilesystemRef(uuid=f"{agent_id}-{kind}", type=kind) for kind in ("btrfs", "xfs")]
-            able = inventory_pb2.Inventory(filesystems=[inventory_pb2.Filesystem(ref=ref) for ref in refs])
-            replace_inventory(opened, agent_id, able, number, time.time_ns())
-        yield opened
-    engine.dispose()
+def connection(connection):
+    """Return a connection to a store with three hosts."""
+    for number, agent_id in enumerate(("a1", "a2", "a3"), 1):
+        connection.execute(insert(agents).values(agent_id=agent_id))
+        refs = [event_pb2.FilesystemRef(uuid=f"{agent_id}-{kind}", type=kind) for kind in ("btrfs", "xfs")]
+        able = inventory_pb2.Inventory(filesystems=[inventory_pb2.Filesystem(ref=ref) for ref in refs])
+        replace_inventory(connection, agent_id, able, number, time.time_ns())
+    return connection
 
 
 def order(connection, agent_id, now_ns, **changes):
