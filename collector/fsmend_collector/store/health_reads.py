@@ -177,7 +177,7 @@ def _set_aside(connection: Connection) -> list[str]:
 
 
 def _repairs_stopped(connection: Connection) -> str:
-    chosen = select(meta.c.value).where(meta.c.key == "repairs_stopped_ns", meta.c.number > 0)
+    chosen = select(meta.c.value).where(meta.c.key == queries.REPAIRS_STOPPED, meta.c.number > 0)
     return connection.execute(chosen).scalar() or ""
 
 
