@@ -16,6 +16,7 @@ _LEAST_SPAN_HOURS = 300 / 3_600
 _unit_of = attrgetter("unit")
 _host_of = attrgetter("agent_id")
 _identity_of = attrgetter("identity")
+_time_of = attrgetter("time_ns")
 
 
 def _unknown(_agent_id: str) -> int:
@@ -57,6 +58,8 @@ class Candidate:
     row: Dimension = field(init=False)
     order: tuple[int, str, str, int, int] = field(init=False)
     _whole: float | None = field(init=False, default=None)
+    _whole_stands: bool | None = field(init=False, default=None)
+    _failing_hosts: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         """Look its dimension up, and make the key that breaks ties the same way in every process."""
@@ -90,6 +93,20 @@ class Candidate:
         return self._whole
 
     @property
+    def whole_stands(self) -> bool:
+        """Say whether all of its marks are too many; looked at once."""
+        if self._whole_stands is None:
+            self._whole_stands = self.stands(self.marks)
+        return self._whole_stands
+
+    @property
+    def failing_hosts(self) -> int:
+        """Return how many distinct hosts all of its marks are of; counted once."""
+        if not self._failing_hosts:
+            self._failing_hosts = distinct(self.marks, wide=True)
+        return self._failing_hosts
+
+    @property
     def coincidence(self) -> float:
         """Return what an independent cause costs in the interval of another, in nats: less where it is long."""
         return max(0.0, self.prior - math.log(self.span_hours / _LEAST_SPAN_HOURS))
@@ -104,11 +121,13 @@ class Candidate:
 
     def stands(self, marks: Collection[Mark]) -> bool:
         """Say whether these of its marks alone are still too many."""
-        if len(marks) < self.least:
+        if len(marks) < self.least or distinct(marks, wide=not self.row.local) < self.least:
             return False
         if not self.seconds:
-            return distinct(marks, wide=not self.row.local) >= self.least and self.score(marks) > 0
+            return self.score(marks) > 0
         length_ns = self.seconds * 1_000_000_000
+        if max(map(_time_of, marks)) - min(map(_time_of, marks)) <= length_ns:
+            return True
         counted = _unit_of if self.row.local else _host_of
         ordered = sorted(marks, key=_identity_of)
         seen: Counter[object] = Counter()

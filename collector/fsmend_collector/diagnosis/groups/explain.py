@@ -9,7 +9,7 @@ then they are one cause, when the coincidence of several costs more than the nam
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from fsmend_collector.diagnosis.groups.candidate import Candidate
+from fsmend_collector.diagnosis.groups.candidate import Candidate, distinct
 from fsmend_collector.diagnosis.groups.dimensions import LABEL_DIMENSIONS
 from fsmend_collector.diagnosis.groups.marks import Mark
 from fsmend_collector.diagnosis.groups.peel import Peel, Standing, Within
@@ -59,7 +59,7 @@ def explain(candidates: list[Candidate], within: Within) -> list[Explanation]:
     while (taken := _next(peel, within, 0)) is not None:
         for one in taken:
             _suspect(peel, one)
-            one.around = peel.siblings(one.candidate, one.marks)
+            one.around = peel.siblings(one.candidate, distinct(one.marks, wide=True))
         found += taken
         peel.take(frozenset().union(*(one.marks for one in taken)))
     return found

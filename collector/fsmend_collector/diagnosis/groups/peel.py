@@ -7,57 +7,64 @@ to candidates says; nothing else is looked at. The whole costs as the marks time
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from heapq import heapify, heappop, heappush, heapreplace
 from itertools import chain
-from operator import attrgetter
 
 from fsmend_collector.diagnosis.groups.candidate import Candidate, Tally, distinct
 from fsmend_collector.diagnosis.groups.dimensions import parent_value
+from fsmend_collector.diagnosis.groups.failing import FailingHosts
 from fsmend_collector.diagnosis.groups.marks import Mark
 from fsmend_collector.diagnosis.groups.tails import hypergeometric_sf
 from fsmend_collector.diagnosis.groups.views import Group
 
 SIBLINGS_P = 1e-3
 
-Within = Callable[[str, Group, int, int], tuple[Iterable[Mark], int]]
-"""Aspect, group, from, to → its marks, and how many hosts it has."""
+Within = Callable[[str, Group], tuple[list[Mark], int]]
+"""Aspect and group → its marks by time, and how many hosts it has."""
 
-_AroundKey = tuple[str, Group, int, int]
 _NEVER = -1
-_host_of = attrgetter("agent_id")
 
 
 class Standing:
     """A candidate, and what is left for it to explain.
 
     Attributes:
-        count: marks left.
+        left: marks that are left; they are taken off in place.
+        count: of these.
         live: still has enough of them to be looked at.
         fresh: `last_score` is the score by what is left; else it is that, or more.
         retry: groups around it with the most failing hosts that they may have for it to differ from its siblings.
     """
 
-    __slots__ = ("_alive", "_tally", "candidate", "count", "fresh", "last_score", "live", "retry")
+    __slots__ = ("_tally", "candidate", "count", "fresh", "last_score", "left", "live", "retry")
 
     def __init__(self, candidate: Candidate, alive: frozenset[Mark] | None) -> None:
         self.candidate = candidate
-        self.live = self.fresh = True
-        self.retry: list[tuple[_Around, int]] | None = None
-        self._alive: frozenset[Mark] | set[Mark] = candidate.marks
-        self._tally: Tally | None = None
+        self.live = True
+        self.retry: list[tuple[FailingHosts, int]] | None = None
+        self.left: frozenset[Mark] | set[Mark] = candidate.marks
         if alive is not None and not candidate.marks <= alive:
-            self._alive = set(candidate.marks & alive)
-            self._tally = Tally(candidate, self._alive)
-        self.count = len(self._alive)
-        self.last_score = candidate.whole if self._tally is None else self._tally.score()
+            self.left = candidate.marks & alive
+        self.fresh = self.left is candidate.marks
+        self.count = len(self.left)
+        self.last_score = candidate.whole
+        self._tally: Tally | None = None
 
     def marks(self) -> frozenset[Mark]:
-        """Return what is left for it to explain."""
-        return frozenset(self._alive)
+        """Return what is left for it to explain, as it is now."""
+        return frozenset(self.left)
+
+    def hosts(self) -> int:
+        """Return how many distinct hosts are left."""
+        one = self.candidate
+        return one.failing_hosts if self.left is one.marks else distinct(self.left, wide=True)
 
     def score(self) -> float:
         """Return the score by what is left."""
-        if not self.fresh and self._tally is not None:
+        if not self.fresh:
+            if self._tally is None:
+                self._tally = Tally(self.candidate, self.left)
             self.last_score, self.fresh = self._tally.score(), True
         return self.last_score
 
@@ -65,66 +72,45 @@ class Standing:
         """Order standings, best first."""
         return (-self.score(), self.candidate.order)
 
+    def stands(self) -> bool:
+        """Say whether what is left alone is still too much."""
+        one = self.candidate
+        return one.whole_stands if self.left is one.marks else one.stands(self.left)
+
     def lose(self, gone: frozenset[Mark], count: int) -> None:
         """Take marks off, so many of which it holds."""
         self.count -= count
         if self.count < self.candidate.least:
-            self.live, self._alive = False, frozenset()
+            self.live, self.left = False, frozenset()
             return
-        lost = gone & self._alive
-        if self._tally is None:
-            self._alive = set(self._alive)
-            self._tally = Tally(self.candidate, self._alive)
-        self._alive -= lost
-        self._tally.remove(lost)
+        lost = gone & self.left
+        if not isinstance(self.left, set):
+            self.left = set(self.left)
+        self.left -= lost
+        if self._tally is not None:
+            self._tally.remove(lost)
         self.fresh = False
-
-
-class _Around:
-    """A group in which candidates lie, over the interval of one: how many of its hosts fail."""
-
-    __slots__ = ("_by_host", "_key", "hosts")
-
-    def __init__(self, key: _AroundKey, marks: Iterable[Mark], hosts: int) -> None:
-        self._key = key
-        self._by_host = Counter(map(_host_of, marks))
-        self.hosts = hosts
-
-    @property
-    def failed(self) -> int:
-        """Return how many hosts fail."""
-        return len(self._by_host)
-
-    def lose(self, gone: frozenset[Mark]) -> None:
-        """Take off what is explained."""
-        aspect, group, start_ns, end_ns = self._key
-        for mark in gone:
-            failed = self._by_host.get(mark.agent_id)
-            inside = start_ns <= mark.time_ns <= end_ns and mark.aspect == aspect and group in mark.groups
-            if failed is None or not inside:
-                continue
-            if failed > 1:
-                self._by_host[mark.agent_id] = failed - 1
-            else:
-                del self._by_host[mark.agent_id]
 
 
 class Peel:
     """Candidates, and the marks that nothing explains yet."""
 
     def __init__(self, candidates: Iterable[Candidate], within: Within, alive: frozenset[Mark] | None = None) -> None:
+        """Take candidates, of which only some marks may be left to explain; without a chance then they are left out."""
         self._within = within
         self._holders: defaultdict[Mark, list[Standing]] = defaultdict(list)
-        self._arounds: dict[_AroundKey, _Around] = {}
+        self._failing: dict[tuple[str, Group], FailingHosts] = {}
         self._aside: list[Standing] = []
         self._step = 0
         self._taken_at: dict[Mark, int] = {}
-        standings = [Standing(one, alive) for one in candidates]
+        standings = [Standing(one, alive) for one in candidates if alive is None or one.whole > 0]
+        if alive is not None:
+            standings = [one for one in standings if one.count >= one.candidate.least]
         for one in standings:
-            for mark in one.marks():
+            for mark in one.left:
                 self._holders[mark].append(one)
         self._left = set(self._holders if alive is None else alive)
-        self._heap = [(*one.row(), number, one) for number, one in enumerate(standings)]
+        self._heap = [(-one.last_score, one.candidate.order, number, one) for number, one in enumerate(standings)]
         self._number = len(standings)
         heapify(self._heap)
 
@@ -139,7 +125,7 @@ class Peel:
                 heapreplace(heap, (*one.row(), heap[0][2], one))
             elif one.last_score <= 0:
                 return None
-            elif not one.candidate.stands(one.marks()):
+            elif not one.stands():
                 heappop(heap)  # with less it will not stand either
             elif not self._differs(one):
                 heappop(heap)
@@ -167,8 +153,8 @@ class Peel:
             self._holders.pop(mark, None)
         for one, count in hits.items():
             one.lose(gone, count)
-        for around in self._arounds.values():
-            around.lose(gone)
+        for failing in self._failing.values():
+            failing.lose(gone)
         self._retry()
 
     def _retry(self) -> None:
@@ -177,38 +163,39 @@ class Peel:
         for one in self._aside:
             if not one.live:
                 continue
+            start_ns, end_ns = one.candidate.start_ns, one.candidate.end_ns
             if one.retry is None:
-                one.retry = [(around, self._differs_below(one, around)) for around in self._around(one)]
-            if all(around.failed <= below for around, below in one.retry):
+                one.retry = [(around, self._differs_below(one, around)) for around in self._around(one.candidate)]
+            if all(around.count(start_ns, end_ns) <= below for around, below in one.retry):
                 self._number += 1
                 heappush(self._heap, (-one.last_score, one.candidate.order, self._number, one))
             else:
                 kept.append(one)
         self._aside = kept
 
-    def _around(self, one: Standing) -> list[_Around]:
-        return [self._around_of(one.candidate, parent) for parent in one.candidate.row.parents]
+    def _around(self, one: Candidate) -> list[FailingHosts]:
+        """Return the groups that a group lies in."""
+        return [self._failing_in(one.aspect, (name, parent_value(one.group[1], name))) for name in one.row.parents]
 
-    def _around_of(self, one: Candidate, parent: str) -> _Around:
-        key = (one.aspect, (parent, parent_value(one.group[1], parent)), one.start_ns, one.end_ns)
-        known = self._arounds.get(key)
+    def _failing_in(self, aspect: str, group: Group) -> FailingHosts:
+        known = self._failing.get((aspect, group))
         if known is None:
-            marks, hosts = self._within(*key)
-            known = self._arounds[key] = _Around(key, (mark for mark in marks if mark in self._left), hosts)
+            marks, hosts = self._within(aspect, group)
+            left = [mark for mark in marks if mark in self._left]
+            known = self._failing[aspect, group] = FailingHosts(group, hosts, left)
         return known
 
     def _differs(self, one: Standing) -> bool:
         """Test a group exactly against the rest of each group that it lies in."""
         if not one.candidate.row.parents:
             return True
-        marks = one.marks()
-        mine, own = distinct(marks, wide=True), one.candidate.hosts
-        return all(_apart(mine, hosts, own, failed) for _, hosts, failed in self.siblings(one.candidate, marks))
+        mine, own = one.hosts(), one.candidate.hosts
+        return all(_apart(mine, hosts, own, failed) for _, hosts, failed in self.siblings(one.candidate, mine))
 
-    def _differs_below(self, one: Standing, around: _Around) -> int:
+    def _differs_below(self, one: Standing, around: FailingHosts) -> int:
         """Return with how many failing hosts around it, at most, a group would differ from its siblings."""
-        mine, own = distinct(one.marks(), wide=True), one.candidate.hosts
-        low, high = mine, max(around.failed, mine)
+        mine, own = one.hosts(), one.candidate.hosts
+        low, high = mine, max(around.count(one.candidate.start_ns, one.candidate.end_ns), mine)
         if not _apart(mine, max(around.hosts, low, own), own, low):
             return _NEVER
         while low < high:
@@ -219,14 +206,12 @@ class Peel:
                 high = middle - 1
         return low
 
-    def siblings(self, one: Candidate, marks: frozenset[Mark]) -> list[tuple[Group, int, int]]:
-        """Return the groups that a group lies in, with their hosts and those of them that fail."""
+    def siblings(self, one: Candidate, mine: int) -> list[tuple[Group, int, int]]:
+        """Return the groups that a group lies in, with their hosts and those of them that fail; so many do in it."""
         rows = []
-        for parent in one.row.parents:
-            around = self._around_of(one, parent)
-            failed = max(around.failed, distinct(marks, wide=True))
-            group = (parent, parent_value(one.group[1], parent))
-            rows.append((group, max(around.hosts, failed, one.hosts), failed))
+        for around in self._around(one):
+            failed = max(around.count(one.start_ns, one.end_ns), mine)
+            rows.append((around.group, max(around.hosts, failed, one.hosts), failed))
         return rows
 
     def rivals(self, candidates: Mapping[Group, Candidate]) -> "Rivals":
@@ -258,5 +243,6 @@ class Rivals(Mapping[Group, tuple[Candidate, frozenset[Mark]]]):
         return len(self._candidates)
 
 
+@lru_cache(maxsize=1 << 16)
 def _apart(mine: int, hosts: int, own: int, failed: int) -> bool:
     return hypergeometric_sf(mine, hosts, own, failed) <= SIBLINGS_P

@@ -153,9 +153,8 @@ class Solving:
 
     def _solve(self, aspect: str, now_ns: int) -> None:
         pace = self._paces[aspect]
-        closure = self._closure(pace.pending)
+        closure, touched = self._closure(pace.pending)
         candidates = [one for key in closure for one in self._candidates_of(key)]
-        touched = frozenset(chain.from_iterable(one.marks for one in candidates))
         pace.solve(len(touched), now_ns)
         kept = [
             one
@@ -168,20 +167,14 @@ class Solving:
             for key in closure:
                 self._candidates.pop(key, None)
 
-    def _closure(self, start: Iterable[AspectGroup]) -> dict[AspectGroup, None]:
-        """Return the groups that cross and share marks with these, directly or over others."""
+    def _closure(self, start: Iterable[AspectGroup]) -> tuple[dict[AspectGroup, None], set[Mark]]:
+        """Return the groups that cross and share marks with these, directly or over others; and all those marks."""
         found = dict.fromkeys(start)
         waiting = list(found)
         seen: set[Mark] = set()
         cells: set[int] = set()
         while waiting:
-            series = self._series.get(waiting.pop())
-            if series is None:
-                continue
-            new: set[Mark] = set()
-            for low, high in {series.span(one.start_ns, one.end_ns) for one in chain(*series.crossings.values())}:
-                new.update(series.marks[low:high])
-            new = new - seen
+            new = set().union(*(one.marks for one in self._candidates_of(waiting.pop()))) - seen
             seen |= new
             fresh = {id(mark.keys): mark.keys for mark in new}
             near = set(chain.from_iterable(keys for name, keys in fresh.items() if name not in cells))
@@ -190,7 +183,7 @@ class Solving:
                 if self._series[key].crossings:
                     found[key] = None
                     waiting.append(key)
-        return found
+        return found, seen
 
     def _candidates_of(self, key: AspectGroup) -> list[Candidate]:
         series = self._series.get(key)
@@ -231,7 +224,6 @@ class Solving:
             here=partial(counting.units_here, group=group, kind=kind),
         )
 
-    def _within(self, aspect: str, group: Group, start_ns: int, end_ns: int) -> tuple[list[Mark], int]:
+    def _within(self, aspect: str, group: Group) -> tuple[list[Mark], int]:
         series = self._series.get((aspect, group))
-        marks = series.between(start_ns, end_ns) if series is not None else []
-        return marks, self._counting.units(group, HOST)
+        return series.marks if series is not None else [], self._counting.units(group, HOST)

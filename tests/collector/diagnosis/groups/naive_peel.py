@@ -65,8 +65,9 @@ def _siblings(one, marks, alive, within):
     rows = []
     for parent in one.dimension.parents:
         group = (parent, parent_value(one.group[1], parent))
-        all_marks, hosts = within(one.aspect, group, one.start_ns, one.end_ns)
-        failed = max(distinct(all_marks & alive, wide=True), distinct(marks, wide=True))
+        all_marks, hosts = within(one.aspect, group)
+        near = {other for other in all_marks if one.start_ns <= other.time_ns <= one.end_ns}
+        failed = max(distinct(near & alive, wide=True), distinct(marks, wide=True))
         rows.append((group, max(hosts, failed, one.hosts), failed))
     return rows
 

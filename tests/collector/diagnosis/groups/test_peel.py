@@ -85,8 +85,8 @@ def candidate(group, marks, start, end, least, rate):
 
 
 def within_of(marks):
-    def within(_aspect, group, start_ns, end_ns):
-        inside = frozenset(one for one in marks if group in one.groups and start_ns <= one.time_ns <= end_ns)
+    def within(_aspect, group):
+        inside = sorted((one for one in marks if group in one.groups), key=lambda one: one.identity)
         return inside, len({number for number, _ in SIZES[group]})
 
     return within
