@@ -158,13 +158,14 @@ class Tally:
     def __init__(self, candidate: Candidate, marks: Collection[Mark]) -> None:
         self._of = candidate
         self._chance = candidate.chance
-        units = Counter(map(_unit_of, marks))
-        self._repeated = units if len(units) < len(marks) else None  # a unit that failed, was well, and failed again
+        units = set(map(_unit_of, marks))
+        again = len(units) < len(marks)  # a unit failed, was well, and failed again
+        self._repeated = Counter(map(_unit_of, marks)) if again else None
         self._units = len(units)
         self._by_host: Counter[str] = Counter()
         self._many: Counter[tuple[int, int]] = Counter()  # (failed, here) → hosts, where more than one failed
         if not candidate.row.local:
-            self._by_host.update(agent_id for agent_id, _ in units)
+            self._by_host.update((agent_id for agent_id, _ in units) if again else map(_host_of, marks))
             for agent_id, failed in self._by_host.items():
                 if failed > 1:
                     self._many[failed, candidate.here(agent_id)] += 1

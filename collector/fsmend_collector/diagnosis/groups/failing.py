@@ -1,4 +1,4 @@
-"""Failing hosts: how many distinct hosts of a group fail in any interval, by marks that are taken off again and again."""
+"""Failing hosts: how many distinct hosts of a group fail in an interval, by marks that are taken off bit by bit."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
