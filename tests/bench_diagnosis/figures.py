@@ -12,6 +12,7 @@ TOPOLOGY = {"topology", "target"}
 SPLIT = {"model": "exact_cause_model_firmware", "kernel": "exact_cause_kernel", "confounded": "exact_cause_confounded"}
 MEASURES = {"precision": ("right", "told"), "recall": ("found", "causes"), "exact_cause": ("exact", "causes")}
 AHEAD, LEVEL, BEHIND = "ahead", "level", "behind"
+SILENT = "told nothing"
 _ROUNDS = 1_000
 
 
@@ -40,8 +41,8 @@ def figures_of(results: list[dict[str, Any]]) -> dict[str, float]:
         for measure, pair in MEASURES.items():
             figures[f"{name}_{measure}"] = ratio(theirs, *pair)[0]
     table = comparison(results)
-    for how in (AHEAD, LEVEL, BEHIND):
-        figures[f"comparisons_{how}"] = float(sum(row[-1] == how for row in table))
+    for how in (AHEAD, LEVEL, BEHIND, SILENT):
+        figures[f"comparisons_{how.replace(' ', '_')}"] = float(sum(row[-1] == how for row in table))
     figures["comparisons_not_ahead"] = figures["comparisons_level"] + figures["comparisons_behind"]
     return figures
 
@@ -57,7 +58,10 @@ def baseline(results: list[dict[str, Any]], name: str) -> list[Score]:
 
 
 def comparison(results: list[dict[str, Any]]) -> list[tuple[str, str, str, float, float, str]]:
-    """Compare in every family, by every measure, with every baseline: family, measure, baseline, ours, theirs, how."""
+    """Compare in every family, by every measure, with every baseline: family, measure, baseline, ours, theirs, how.
+
+    What told nothing has no precision to be compared with.
+    """
     mine, found = ours(results), []
     for family in sorted({row.family for row in mine}):
         for name in BASELINES:
@@ -67,6 +71,8 @@ def comparison(results: list[dict[str, Any]]) -> list[tuple[str, str, str, float
                     continue  # nothing to find, and nothing was told
                 left, right = ratio(_of(mine, {family}), *pair)[0], ratio(theirs, *pair)[0]
                 how = AHEAD if left > right else LEVEL if left == right else BEHIND
+                if not sum(getattr(row, pair[1]) for row in theirs):
+                    how = SILENT
                 found.append((family, measure, name, left, right, how))
     return found
 

@@ -14,7 +14,7 @@ from fsmend_collector.diagnosis.groups import DeviceView, GroupScan, HostView, P
 from fsmend_collector.diagnosis.groups.views import Group
 from fsmend_collector.diagnosis.incident import IncidentChange
 from fsmend_collector.garbage import spare_what_stays
-from fsmend_collector.simulate.world import MINUTE, SECOND, START
+from fsmend_collector.simulate.world import SECOND, START
 from fsmend_proto.v1 import event_pb2
 
 _DISKS = 12
@@ -88,8 +88,8 @@ def large_population(hosts: int) -> Population:
     return population
 
 
-def storm(hosts: int, faulty: int, events: int, seed: int = 1) -> StormRun:
-    """Let some hosts of a fleet send events for ten minutes, spread over their disks; a tick a second.
+def storm(hosts: int, faulty: int, events: int, seconds: int, seed: int = 1) -> StormRun:
+    """Let some hosts of a fleet send events for so many seconds, spread over their disks; a tick a second.
 
     First the group scan alone takes them, then both stages: memory is that of the latter, which hold a scan too.
     """
@@ -97,14 +97,14 @@ def storm(hosts: int, faulty: int, events: int, seed: int = 1) -> StormRun:
     spare_what_stays()
     scan = GroupScan(population)
     alone = _Feeding(scan, scan)
-    alone.feed(_events(hosts, faulty, events, seed))
+    alone.feed(_events(hosts, faulty, events, seconds, seed))
     causes = {one.group: len(one.marks) for one in scan.verdicts.values()}
     units, scan_seconds = len(alone.units), alone.seconds
     del scan, alone
     gc.collect()
     both = FleetDiagnosis(DiagnosisConfig(), population)
     feeding = _Feeding(both, both.scan)
-    feeding.feed(_events(hosts, faulty, events, seed))
+    feeding.feed(_events(hosts, faulty, events, seconds, seed))
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MIB
     return StormRun(hosts, events, feeding.seconds, feeding.telling_seconds, scan_seconds, rss, causes, units)
 
@@ -168,18 +168,17 @@ class _Feeding:
         self.telling_seconds += time.process_time() - began
 
 
-def _events(hosts: int, faulty: int, events: int, seed: int) -> Iterator[list[Evidence]]:
+def _events(hosts: int, faulty: int, events: int, seconds: int, seed: int) -> Iterator[list[Evidence]]:
     """Make the events in bounded chunks, in the order of arrival: up to half a second after they happened."""
     rng = random.Random(seed)  # noqa: S311  not a secret
     chosen = rng.sample(range(hosts), faulty)
-    step_ns = 10 * MINUTE // events
+    step_ns = seconds * SECOND // events
     for begin in range(0, events, _CHUNK):
         chunk = []
         for at in range(begin, min(begin + _CHUNK, events)):
-            time_ns = START + at * step_ns + rng.randrange(step_ns + 1)
-            chunk.append(
-                _evidence(rng.choice(chosen), rng.randrange(_DISKS), time_ns, time_ns + rng.randrange(SECOND // 2), at)
-            )
+            received_ns = START + SECOND + at * step_ns + rng.randrange(step_ns + 1)
+            time_ns = received_ns - rng.randrange(SECOND // 2)
+            chunk.append(_evidence(rng.choice(chosen), rng.randrange(_DISKS), time_ns, received_ns, at))
         yield sorted(chunk, key=lambda one: one.received_ns)
 
 

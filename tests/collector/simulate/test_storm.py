@@ -4,7 +4,7 @@ from fsmend_collector.simulate.storm import large_population, large_view, storm
 
 
 def test_a_storm_is_explained_by_a_few_causes_in_both_stages_and_by_the_scan_alone():
-    run = storm(400, 40, 2_000)
+    run = storm(400, 40, 2_000, 600)
     assert 400 < run.units <= 480
     assert 0.9 < run.explained <= 1
     assert len(run.causes) < 10
