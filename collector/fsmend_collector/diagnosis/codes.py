@@ -334,4 +334,5 @@ CLASS_OF_KIND: dict[int, str] = {
 }
 """Which class an event's kind belongs to; kinds that are no errors are missing."""
 
-FAMILY_OF_CLASS: dict[str, Family] = {name: CODES[row.code].family for name, row in CLASSES.items()}
+CODE_OF_CLASS: dict[str, IncidentCode] = {name: CODES[row.code] for name, row in CLASSES.items()}
+FAMILY_OF_CLASS: dict[str, str] = {name: row.family.value for name, row in CODE_OF_CLASS.items()}

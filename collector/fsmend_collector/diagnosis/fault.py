@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from fsmend_collector.diagnosis.codes import CLASSES, CODES, IncidentCode, Proof
+from fsmend_collector.diagnosis.codes import CLASSES, CODE_OF_CLASS, IncidentCode, Proof
 from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
 from fsmend_collector.diagnosis.evidence import Evidence, scope_name
 from fsmend_collector.diagnosis.joining import FaultKey
@@ -13,6 +13,7 @@ from fsmend_collector.diagnosis.places import PLACES_LISTED, Places
 from fsmend_collector.diagnosis.serd import SerdWindow
 from fsmend_collector.diagnosis.tally import Tally
 from fsmend_collector.diagnosis.timeline import Timeline
+from fsmend_collector.diagnosis.told import Told
 from fsmend_proto.v1 import event_pb2, incident_pb2
 
 _NEVER_NS = 1 << 63
@@ -42,6 +43,7 @@ class Fault:
         settled: time and text of the proof that a stored incident was closed with.
         merged_into: id of the incident that explains this one.
         running: commands of ours that run on the unit.
+        told: what was last told of it; kept by the ledger.
     """
 
     __slots__ = (
@@ -65,6 +67,7 @@ class Fault:
         "settled",
         "tally",
         "timeline",
+        "told",
         "updated_ns",
     )
 
@@ -77,6 +80,7 @@ class Fault:
         self.places = Places(config.join_seconds)
         self.parts = Parts()
         self.timeline = Timeline()
+        self.told = Told()
         self.latest: dict[str, int] = {}
         self._windows = _NO_WINDOW
         self._proofs = _NO_PROOF
@@ -98,12 +102,13 @@ class Fault:
         if not self.opened_ns and self._crosses(evidence, fault_class):
             self._windows = _NO_WINDOW
             self.opened_ns = now_ns
-        self.tally.add(evidence)
-        self.places.add(evidence)
-        self.take_scope(evidence)
-        if evidence.others_unknown:
-            self.others_ns = max(self.others_ns, evidence.latest_ns)
         latest_ns = evidence.latest_ns
+        self.tally.add(evidence, latest_ns)
+        self.places.add(evidence)
+        if evidence.scope or evidence.xfs_scope:
+            self.take_scope(evidence)
+        if evidence.others_unknown:
+            self.others_ns = max(self.others_ns, latest_ns)
         if latest_ns > self.latest.get(fault_class, 0):
             self.latest[fault_class] = latest_ns
         return True
@@ -196,7 +201,9 @@ class Fault:
     @property
     def code(self) -> IncidentCode:
         """Return the row of the highest-ranked class present."""
-        return max((CODES[CLASSES[name].code] for name in self.latest), key=lambda row: row.rank)
+        if len(self.latest) == 1:
+            return CODE_OF_CLASS[next(iter(self.latest))]
+        return max((CODE_OF_CLASS[name] for name in self.latest), key=lambda row: row.rank)
 
     @property
     def severity(self) -> event_pb2.Severity.ValueType:

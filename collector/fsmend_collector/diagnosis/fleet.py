@@ -43,9 +43,11 @@ class FleetDiagnosis:
 
     def observe(self, evidence: Evidence, now_ns: int) -> list[IncidentChange]:
         """Take one finding; the same event id twice changes nothing."""
-        if class_of(evidence):
+        fault_class = class_of(evidence)
+        if fault_class:
             self.scan.observe(evidence)
-        return self._overlay(self.units.observe(evidence, now_ns), now_ns)
+        changes = self.units.take(evidence, fault_class, now_ns)
+        return self._overlay(changes, now_ns) if changes else changes
 
     def wants_inventory(self, evidence: Evidence) -> bool:
         """Say whether the agent's inventory should be given before this finding, which is an error."""

@@ -8,7 +8,7 @@ from fsmend_collector.diagnosis.codes import Family
 from fsmend_collector.diagnosis.evidence import Evidence
 from fsmend_proto.v1 import inventory_pb2
 
-_FAMILY = {family: family.value for family in Family}  # an attribute of an enum is slow to read
+_INTEGRITY, _DEVICE, _SOURCE = Family.INTEGRITY.value, Family.DEVICE.value, Family.SOURCE.value
 _LAYERS = frozenset({"partition", "dm"})  # a device of these kinds on exactly one other fails as that one does
 
 
@@ -42,6 +42,14 @@ class _Names:
     below: dict[str, str] = field(default_factory=dict)
     inventory_known: bool = False
 
+    def bottom(self, device_id: str) -> str:
+        """Follow partitions and one-legged mappings down to the device that fails."""
+        for _ in range(8):  # an inventory from outside may hold a circle
+            if device_id not in self.below:
+                break
+            device_id = self.below[device_id]
+        return device_id
+
 
 _NOTHING = _Names()
 
@@ -56,62 +64,52 @@ class Joining:
     def __init__(self) -> None:
         self._agents: dict[str, _Names] = {}
 
-    def key(self, evidence: Evidence, family: Family) -> FaultKey:
-        """Return the key of the fault that a finding belongs to."""
-        if family is Family.DEVICE:
-            value = self._device(evidence)
-        elif family is Family.INTEGRITY:
-            value = self._filesystem(evidence)
+    def key(self, evidence: Evidence, family: str) -> FaultKey:
+        """Return the key of the fault that a finding belongs to; the family by its name."""
+        agent_id = evidence.agent_id
+        if family == _DEVICE:
+            value = self._device(evidence, self._agents.get(agent_id, _NOTHING))
+        elif family == _INTEGRITY:
+            value = evidence.filesystem_uuid or self._filesystem(evidence, self._agents.get(agent_id, _NOTHING))
         else:
-            value = evidence.subject if family is Family.SOURCE else ""
-        return FaultKey(_FAMILY[family], evidence.agent_id, value)
+            value = evidence.subject if family == _SOURCE else ""
+        return FaultKey(family, agent_id, value)
 
-    def _filesystem(self, evidence: Evidence) -> str:
-        names = self._agents.get(evidence.agent_id, _NOTHING)
+    @staticmethod
+    def _filesystem(evidence: Evidence, names: _Names) -> str:
         name = evidence.filesystem_device or evidence.device_name
-        if evidence.filesystem_uuid:
-            return evidence.filesystem_uuid
         if name:
             return names.uuid_of_name.get(name, f"name:{name}")
         on_it = [uuid for uuid, devices in names.devices_of_uuid.items() if evidence.device_id in devices]
         return on_it[0] if len(on_it) == 1 else f"device:{evidence.device_id}"
 
-    def _device(self, evidence: Evidence) -> str:
+    @staticmethod
+    def _device(evidence: Evidence, names: _Names) -> str:
         if evidence.device_id:
-            return self.bottom(evidence.agent_id, evidence.device_id)
-        names = self._agents.get(evidence.agent_id, _NOTHING)
+            return names.bottom(evidence.device_id) if names.below else evidence.device_id
         name = evidence.device_name or evidence.filesystem_device
         known = names.devices_of_uuid.get(evidence.filesystem_uuid, set())
         if name in names.device_of_name:
-            return self.bottom(evidence.agent_id, names.device_of_name[name])
+            return names.bottom(names.device_of_name[name])
         # What findings put side by side is not all the devices that a btrfs stands on; the inventory is.
         complete = names.inventory_known or evidence.filesystem_type not in {"", "btrfs"}
         if len(known) == 1 and complete:
-            return self.bottom(evidence.agent_id, next(iter(known)))
+            return names.bottom(next(iter(known)))
         return f"name:{name}" if name else f"fs:{evidence.filesystem_uuid}"
-
-    def bottom(self, agent_id: str, device_id: str) -> str:
-        """Follow partitions and one-legged mappings down to the device that fails."""
-        below = self._agents.get(agent_id, _NOTHING).below
-        if not below:
-            return device_id
-        for _ in range(8):  # an inventory from outside may hold a circle
-            if device_id not in below:
-                break
-            device_id = below[device_id]
-        return device_id
 
     def devices(self, agent_id: str, uuid: str) -> set[str]:
         """Return the ids of the devices that a filesystem is known to stand on."""
-        known = self._agents.get(agent_id, _NOTHING).devices_of_uuid.get(uuid, set())
-        return {self.bottom(agent_id, device_id) for device_id in known}
+        names = self._agents.get(agent_id, _NOTHING)
+        return {names.bottom(device_id) for device_id in names.devices_of_uuid.get(uuid, ())}
 
     def learn(self, evidence: Evidence) -> bool:
         """Take the names that a finding puts side by side; say whether any was new."""
+        uuid, filesystem_device = evidence.filesystem_uuid, evidence.filesystem_device
+        if not (uuid or (evidence.device_id and evidence.device_name)):
+            return False
         names = self._agents.get(evidence.agent_id)
         if names is None:
             names = self._agents[evidence.agent_id] = _Names()
-        uuid, filesystem_device = evidence.filesystem_uuid, evidence.filesystem_device
         new = uuid and filesystem_device and names.uuid_of_name.get(filesystem_device) != uuid
         if new:
             names.uuid_of_name[filesystem_device] = uuid

@@ -11,6 +11,7 @@ from fsmend_collector.diagnosis.fault import Fault
 from fsmend_collector.diagnosis.incident import IncidentChange, incident_of, names_of
 from fsmend_collector.diagnosis.joining import FaultKey, Joining
 from fsmend_collector.diagnosis.timeline import EVIDENCE
+from fsmend_collector.diagnosis.told import Face, Told
 from fsmend_collector.diagnosis.view import IncidentView
 from fsmend_proto.v1 import incident_pb2
 
@@ -19,22 +20,6 @@ _GROWTH_TOLD = 100  # a tick: what a storm adds to incidents that are told alrea
 _DEVICE, _INTEGRITY = Family.DEVICE.value, Family.INTEGRITY.value
 _DEVICE_PREFIX = "device_"
 _CONSEQUENCES = frozenset(name for name, row in CLASSES.items() if row.consequence)
-
-_Face = tuple[object, ...]
-
-
-class _Told:
-    """What was last told of a fault, and what waits to be told."""
-
-    __slots__ = ("face", "occurrences", "pending", "plain", "state", "told_ns")
-
-    def __init__(self) -> None:
-        self.face: _Face = ()
-        self.state: incident_pb2.IncidentState.ValueType = incident_pb2.INCIDENT_STATE_UNSPECIFIED
-        self.told_ns = 0
-        self.occurrences = 0
-        self.pending: list[str] = []
-        self.plain: tuple[int, int, bool] | None = None
 
 
 class Ledger:
@@ -47,7 +32,6 @@ class Ledger:
         self._config = config
         self._joining = joining
         self._faults: dict[FaultKey, Fault] = {}
-        self._told: dict[FaultKey, _Told] = {}
         self._by_agent: dict[str, dict[FaultKey, None]] = {}
         self._waiting: dict[FaultKey, None] = {}
         self._generations: dict[FaultKey, int] = {}
@@ -69,7 +53,6 @@ class Ledger:
     def put(self, fault: Fault) -> Fault:
         """Take a fault in, in place of what had its key."""
         self._faults[fault.key] = fault
-        self._told[fault.key] = _Told()
         self.agenda.look(fault.key)
         self._by_agent.setdefault(fault.key.agent_id, {})[fault.key] = None
         return fault
@@ -78,7 +61,7 @@ class Ledger:
         """Take back a stored incident, which needs no telling."""
         self.put(fault)
         fault.merged_into = merged_into
-        told = self._told[fault.key]
+        told = fault.told
         told.face, told.state, told.occurrences = _face(fault, None), fault.state, fault.tally.occurrences
 
     def settle_restored(self) -> None:
@@ -86,7 +69,7 @@ class Ledger:
         for fault in self:
             before = fault.merged_into
             beneath = self._explain(fault)
-            self._told[fault.key].face = _face(fault, beneath) if fault.merged_into == before else ()
+            fault.told.face = _face(fault, beneath) if fault.merged_into == before else ()
 
     def _explain(self, fault: Fault) -> Fault | None:
         """Note which incident explains a fault; return the active fault of the device below it."""
@@ -103,7 +86,7 @@ class Ledger:
         """Forget a fault; when it was an incident, its number stays spent."""
         if fault.opened_ns:
             self.spend(fault.key, fault.generation)
-        del self._faults[fault.key], self._told[fault.key]
+        del self._faults[fault.key]
         self._waiting.pop(fault.key, None)
         self.agenda.forget(fault.key)
         keys = self._by_agent[fault.key.agent_id]
@@ -124,13 +107,14 @@ class Ledger:
 
     def grew(self, fault: Fault, event_id: str, now_ns: int) -> list[IncidentChange]:
         """Keep an event id for the next telling, and tell at once what changed but for the growth."""
-        told = self._told[fault.key]
-        if len(told.pending) < _PENDING_KEPT:
-            told.pending.append(event_id)
+        told = fault.told
+        pending = told.pending
+        if len(pending) < _PENDING_KEPT:
+            pending.append(event_id)
         if not fault.opened_ns:
             return []
         self._waiting[fault.key] = None
-        if told.plain is not None and told.plain == self._plain(fault) and len(told.pending) < _PENDING_KEPT:
+        if told.plain is not None and told.plain == self._plain(fault) and len(pending) < _PENDING_KEPT:
             return []
         return self.tell(fault, now_ns)
 
@@ -187,12 +171,11 @@ class Ledger:
 
     def _growth(self, fault: Fault) -> tuple[str, ...]:
         """Take out what waits to be told of a fault; it is told with what was told last."""
-        told = self._told.get(fault.key)
-        if told is None or self._faults[fault.key] is not fault or not told.pending:
+        if not fault.told.pending or self._faults.get(fault.key) is not fault:
             return ()
-        return self._take_pending(fault, told)
+        return self._take_pending(fault, fault.told)
 
-    def _take_pending(self, fault: Fault, told: _Told) -> tuple[str, ...]:
+    def _take_pending(self, fault: Fault, told: Told) -> tuple[str, ...]:
         fault.timeline.note_evidence(fault.tally.latest_ns, fault.tally.evidence_count)
         told.occurrences = fault.tally.occurrences
         pending, told.pending = tuple(told.pending), []
@@ -216,7 +199,7 @@ class Ledger:
         if not fault.opened_ns:
             return []
         beneath = self._explain(fault)
-        told = self._told[fault.key]
+        told = fault.told
         if fault.merged_into and told.state == incident_pb2.INCIDENT_STATE_UNSPECIFIED:
             return []
         face = _face(fault, beneath)
@@ -236,15 +219,15 @@ class Ledger:
 
     def told_again(self) -> list[IncidentChange]:
         """Return every incident that was ever told, as it is now, with the evidence that it lists."""
-        known = [fault for fault in self if self._told[fault.key].state != incident_pb2.INCIDENT_STATE_UNSPECIFIED]
+        known = [fault for fault in self if fault.told.state != incident_pb2.INCIDENT_STATE_UNSPECIFIED]
         return [IncidentChange(self.view(fault), EVIDENCE, tuple(fault.tally.evidence)) for fault in known]
 
-    def _growth_due(self, fault: Fault, told: _Told, now_ns: int, *, flush: bool) -> bool:
+    def _growth_due(self, fault: Fault, told: Told, now_ns: int, *, flush: bool) -> bool:
         if not told.pending and fault.tally.occurrences == told.occurrences:
             return False
         return flush or now_ns - told.told_ns >= SECONDS_NS or len(told.pending) >= _PENDING_KEPT
 
-    def _tell(self, fault: Fault, told: _Told, face: _Face, what: str, now_ns: int) -> IncidentChange:
+    def _tell(self, fault: Fault, told: Told, face: Face, what: str, now_ns: int) -> IncidentChange:
         if what != EVIDENCE:
             self.agenda.look(fault.key)
         if what in {"opened", "reopened", "resolved", "merged", "changed"}:
@@ -265,7 +248,7 @@ class Ledger:
         return changes
 
 
-def _face(fault: Fault, beneath: Fault | None) -> _Face:
+def _face(fault: Fault, beneath: Fault | None) -> Face:
     """Return what must be told at once when it changes."""
     if not fault.opened_ns:
         return ()
@@ -279,7 +262,7 @@ def _face(fault: Fault, beneath: Fault | None) -> _Face:
     )
 
 
-def _what(told: _Told, fault: Fault, face: _Face) -> str:
+def _what(told: Told, fault: Fault, face: Face) -> str:
     """Name the change."""
     state = incident_pb2.IncidentState
     if fault.state != told.state:

@@ -22,8 +22,6 @@ _NO_ERRORS: Mapping[str, int] = MappingProxyType({})
 _NO_NUMBER: frozenset[int] = frozenset()
 _NO_NAME: frozenset[str] = frozenset()
 
-TEXT_FIELDS = ("host_name", "filesystem_type", "filesystem_device", "device_name")
-
 
 class Tally:
     """Count the evidence of one fault. There are as many as units fail, so what stays empty in most takes no room."""
@@ -76,14 +74,15 @@ class Tally:
         """Say whether the event was counted already."""
         return event_id in self._seen
 
-    def add(self, evidence: Evidence) -> None:
-        """Count a finding that was not seen before."""
+    def add(self, evidence: Evidence, latest_ns: int) -> None:
+        """Count a finding that was not seen before; `latest_ns` is the finding's own."""
         self._remember(evidence.event_id, evidence.time_ns)
         self.evidence_count += 1
         self._count(evidence)
         onset_ns = evidence.since_ns if evidence.before_agent and evidence.since_ns else evidence.time_ns
-        self.onset_ns = min(self.onset_ns or onset_ns, onset_ns)
-        self.latest_ns = max(self.latest_ns, evidence.latest_ns)
+        if onset_ns < self.onset_ns or not self.onset_ns:
+            self.onset_ns = onset_ns
+        self.latest_ns = max(self.latest_ns, latest_ns)
         if evidence.source not in self.sources:
             self.sources |= {evidence.source}
         if evidence.errno and evidence.errno not in self.errnos:
@@ -104,19 +103,23 @@ class Tally:
             self._counts[place] = self._counts.get(place, 0) + evidence.count
 
     def _take_names(self, evidence: Evidence) -> None:
-        for field in TEXT_FIELDS:
-            value = getattr(evidence, field)
-            if value:
-                self.name(field, value, evidence.time_ns)
+        if evidence.host_name:
+            self.name("host_name", evidence.host_name, evidence.time_ns)
+        if evidence.filesystem_type:
+            self.name("filesystem_type", evidence.filesystem_type, evidence.time_ns)
+        if evidence.filesystem_device:
+            self.name("filesystem_device", evidence.filesystem_device, evidence.time_ns)
+        if evidence.device_name:
+            self.name("device_name", evidence.device_name, evidence.time_ns)
         if evidence.mount_point:
             new = (evidence.time_ns, evidence.mount_point)
             self._mount_point = min(self._mount_point or new, new)
         if evidence.filesystem_uuid:
             kind = self.filesystems.get(evidence.filesystem_uuid, "")
             self.filesystems[evidence.filesystem_uuid] = max(kind, evidence.filesystem_type)
-        if evidence.device_id:
-            name = self.devices.get(evidence.device_id, "")
-            self.devices[evidence.device_id] = max(name, evidence.device_name)
+        device_id = evidence.device_id
+        if device_id and (device_id not in self.devices or self.devices[device_id] < evidence.device_name):
+            self.devices[device_id] = evidence.device_name
         if evidence.devid:
             self.devids = {**self.devids, evidence.devid: self.devids.get(evidence.devid, 0) + evidence.count}
         if evidence.devid and evidence.device_id:
@@ -126,7 +129,7 @@ class Tally:
     def name(self, field: str, value: str, time_ns: int) -> None:
         """Keep the earliest value of a field that is not empty."""
         known = self._earliest.get(field)
-        if value and (known is None or (time_ns, value) < known):
+        if value and (known is None or (time_ns <= known[0] and (time_ns, value) < known)):
             self._earliest[field] = (time_ns, value)
 
     def named(self, field: str) -> str:
@@ -165,7 +168,7 @@ class Tally:
         """Return the first event ids by time."""
         rows = self._first
         if rows is None:
-            rows = sorted((time_ns, event_id) for event_id, time_ns in self._seen.items())
+            rows = sorted(zip(self._seen.values(), self._seen, strict=True))
         return [event_id for _, event_id in rows[:EVIDENCE_LISTED]]
 
     def restore_evidence(self, event_ids: list[str], count: int, onset_ns: int) -> None:
@@ -182,7 +185,7 @@ class Tally:
             insort(self._first, (time_ns, event_id))
             del self._first[EVIDENCE_LISTED:]
         elif len(self._seen) > EVIDENCE_LISTED:
-            self._first = sorted((time, one) for one, time in self._seen.items())[:EVIDENCE_LISTED]
+            self._first = sorted(zip(self._seen.values(), self._seen, strict=True))[:EVIDENCE_LISTED]
         if len(self._seen) > _SEEN_KEPT:
             before = max(self._seen.values()) - self._lateness_ns
             kept = {key: value for key, value in self._seen.items() if value >= before}

@@ -55,7 +55,10 @@ class UnitDiagnosis:
 
     def observe(self, evidence: Evidence, now_ns: int) -> list[IncidentChange]:
         """Take one finding; the same event id twice changes nothing."""
-        fault_class = class_of(evidence)
+        return self.take(evidence, class_of(evidence), now_ns)
+
+    def take(self, evidence: Evidence, fault_class: str, now_ns: int) -> list[IncidentChange]:
+        """Take one finding whose class of error is known already, an empty one when it is no error; see `observe`."""
         if not fault_class:
             return self._observe_proof(evidence, now_ns)
         learnt = self._joining.learn(evidence)
@@ -63,13 +66,14 @@ class UnitDiagnosis:
         known = evidence.command_id or self._commands.knows(evidence.agent_id)
         if known and self._commands.catches(self._identified(evidence), fault_class, now_ns):
             return changes
-        return changes + self._count(evidence, fault_class, now_ns)
+        counted = self._count(evidence, fault_class, now_ns)
+        return changes + counted if changes else counted
 
     def _identified(self, evidence: Evidence) -> Evidence:
         """Return the finding with its filesystem's UUID where only a name was given and the name is known."""
         if evidence.filesystem_uuid:
             return evidence
-        key = self._joining.key(evidence, Family.INTEGRITY)
+        key = self._joining.key(evidence, Family.INTEGRITY.value)
         return evidence if key.provisional else replace(evidence, filesystem_uuid=key.value)
 
     def _count(self, evidence: Evidence, fault_class: str, now_ns: int) -> list[IncidentChange]:
@@ -91,7 +95,7 @@ class UnitDiagnosis:
         """Move findings whose unit's identity is known now; an incident that they were already is merged."""
         changes: list[IncidentChange] = []
         for key, waiting in self._unplaced.of_agent(agent_id):
-            moved = self._joining.key(waiting[0], Family(key.family))
+            moved = self._joining.key(waiting[0], key.family)
             if moved == key:
                 continue
             self._unplaced.forget(key)
