@@ -141,12 +141,23 @@ class Fault:
     @property
     def others_unknown(self) -> bool:
         """Say whether more is broken than the places name, and no check looked at all since."""
+        if not self.others_ns:
+            return False
         checked_ns, _ = max(self._proofs.get(Proof.FS_CHECK, (0, "")), self.settled)
         return self.others_ns > checked_ns
 
-    def place_rows(self) -> list[incident_pb2.Place]:
-        """Return the places, those that are sick by the latest reading in front."""
-        return self.parts.onto(self.places.rows(), PLACES_LISTED)
+    def place_rows(self, *, ever: bool = False) -> list[incident_pb2.Place]:
+        """Return the places, those that are sick by the latest reading in front, or those that `ever` were."""
+        beside = incident_pb2.Incident()
+        self.places.write(beside)
+        return self.parts.onto(beside.places, PLACES_LISTED, ever=ever)
+
+    def write_places(self, incident: incident_pb2.Incident) -> None:
+        """Put the places into the message of the incident, those that are sick by the latest reading in front."""
+        if self.parts:
+            incident.places.extend(self.place_rows())
+        else:
+            self.places.write(incident)
 
     def restore_place(self, place: incident_pb2.Place, time_ns: int) -> None:
         """Take back a place of a stored incident."""
@@ -210,7 +221,10 @@ class Fault:
         """Return how bad it is; errors from before the agent watched are a warning."""
         if not self.tally.live:
             return event_pb2.SEVERITY_WARNING
-        return max(self.code.severity, self.tally.severity, *(CLASSES[name].severity for name in self.latest))
+        severity = max(self.code.severity, self.tally.severity)
+        for name in self.latest:
+            severity = max(severity, CLASSES[name].severity)
+        return severity
 
     def plain(self) -> tuple[int, int, bool] | None:
         """Return what decides code, state and severity while nothing but errors came; None: something else did."""

@@ -15,6 +15,11 @@ DEVID_DIMENSION = "btrfs_devid"
 """Dimension of the suspects that name the faulty devices of a btrfs filesystem by their number."""
 
 _State = incident_pb2.IncidentState
+_INTEGRITY, _DEVICE, _SOURCE = Family.INTEGRITY.value, Family.DEVICE.value, Family.SOURCE.value
+_TELEMETRY, _SILENCE = Family.TELEMETRY.value, Family.SILENCE.value
+_UNITS = frozenset({_INTEGRITY, _DEVICE})
+_CAUSES = {_INTEGRITY: "filesystem", _DEVICE: "device", _SOURCE: "source"}
+_CORRUPT = frozenset({"fs_metadata", "fs_data"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,34 +59,37 @@ def incident_of(fault: Fault, beneath: Fault | None, consequences: list[Fault]) 
         beneath: the active fault of the device below a filesystem, if there is one.
         consequences: faults that this one explains; their units become members.
     """
-    proven = fault.proven()
-    tally = fault.tally
-    unit = _unit(fault)
+    tally, row, count = fault.tally, fault.code, fault.tally.occurrences
+    # Made in place: what is made first and put in then is copied.
     incident = incident_pb2.Incident(
         id=fault.id,
-        code=fault.code.code,
+        code=row.code,
         severity=fault.severity,
         state=fault.state,
-        unit=unit,
-        cause=_cause(fault, beneath),
-        suspects=[incident_pb2.Cause(dimension=DEVID_DIMENSION, value=str(devid)) for devid in sorted(tally.devids)],
-        members=_members(fault, consequences),
         onset_ns=tally.onset_ns,
         opened_ns=fault.opened_ns,
         updated_ns=fault.updated_ns,
-        occurrences=tally.occurrences,
+        occurrences=count,
         locations=fault.places.count(),
         evidence=tally.evidence,
         evidence_count=tally.evidence_count,
-        summary=shown(_summary(fault, beneath, unit)),
-        recommendation=fault.code.action,
+        recommendation=row.action,
         muted_until_ns=fault.muted_until_ns,
         sources=sorted(tally.sources),
-        timeline=fault.timeline.entries(),
-        places=fault.place_rows(),
-        errnos=sorted(tally.errnos),
         others_unknown=fault.others_unknown,
     )
+    unit = incident.unit
+    _write_unit(unit, fault)
+    incident.cause.dimension, incident.cause.value = _cause(fault, beneath)
+    for devid in sorted(tally.devids):
+        incident.suspects.add(dimension=DEVID_DIMENSION, value=str(devid))
+    _write_members(incident, fault, consequences)
+    incident.summary = shown(_summary(fault, beneath, unit, count))
+    fault.timeline.write(incident)
+    fault.write_places(incident)
+    if tally.errnos:
+        incident.errnos.extend(sorted(tally.errnos))
+    proven = fault.proven()
     if proven is not None:
         incident.resolved_ns, incident.resolution = proven
     elif fault.merged_into:
@@ -89,39 +97,34 @@ def incident_of(fault: Fault, beneath: Fault | None, consequences: list[Fault]) 
     return incident
 
 
-def _unit(fault: Fault) -> incident_pb2.Unit:
+def _write_unit(unit: incident_pb2.Unit, fault: Fault) -> None:
     """Name what is broken: the filesystem or device, and the other of the two where there is exactly one."""
     tally, family = fault.tally, fault.key.family
-    unit = incident_pb2.Unit(agent_id=fault.key.agent_id, host_name=tally.named("host_name"))
-    if family not in {Family.INTEGRITY.value, Family.DEVICE.value}:
-        return unit
-    if family == Family.INTEGRITY.value:
-        unit.filesystem_uuid = "" if fault.key.provisional else fault.key.value
-        unit.device_id = _worst_device(fault)
+    unit.agent_id, unit.host_name = fault.key.agent_id, tally.named("host_name")
+    if family not in _UNITS:
+        return
+    own = "" if fault.key.provisional else fault.key.value
+    if family == _INTEGRITY:
+        filesystem, device = own, _worst_device(fault)
     else:
-        unit.filesystem_uuid = min(tally.filesystems, default="")
-        unit.device_id = "" if fault.key.provisional else fault.key.value
-    unit.filesystem_type = tally.filesystems.get(unit.filesystem_uuid, "") or tally.named("filesystem_type")
-    unit.device_name = (
-        tally.devices.get(unit.device_id, "") or tally.named("device_name") or tally.named("filesystem_device")
-    )
-    unit.mount_point = tally.mount_point
-    return unit
+        filesystem, device = min(tally.filesystems, default=""), own
+    unit.filesystem_uuid, unit.device_id, unit.mount_point = filesystem, device, tally.mount_point
+    unit.filesystem_type = tally.filesystems.get(filesystem, "") or tally.named("filesystem_type")
+    unit.device_name = tally.devices.get(device, "") or tally.named("device_name") or tally.named("filesystem_device")
 
 
 def names_of(fault: Fault, beneath: Fault | None, consequences: list[Fault]) -> list[str]:
-    """List the units that the incident of a fault names, its own first: those that a shared cause may explain."""
-    if fault.key.family == Family.SILENCE.value:
-        return [fault.key.agent_id]
-    tally, value = fault.tally, fault.key.value
-    integrity = fault.key.family == Family.INTEGRITY.value
-    device = _worst_device(fault) if integrity else "" if fault.key.provisional else value
-    filesystem = min(tally.filesystems, default="") if not integrity else "" if fault.key.provisional else value
-    own = [device, filesystem, beneath.key.value if beneath is not None else value]
+    """List the units that an incident names, each once, its own first: those that a shared cause may explain."""
+    family, agent_id, value = fault.key
+    if family == _SILENCE:
+        return [agent_id]
+    known = "" if fault.key.provisional else value
+    own = (_worst_device(fault), known) if family == _INTEGRITY else (known, min(fault.tally.filesystems, default=""))
     faults = (fault, *consequences)
     devices = {name for one in faults for name in one.tally.devices}
     filesystems = {name for one in faults for name in one.tally.filesystems}
-    return [name for name in (*own, *sorted(devices), *sorted(filesystems)) if name]
+    names = (*own, beneath.key.value if beneath is not None else value, *sorted(devices), *sorted(filesystems))
+    return list(dict.fromkeys(filter(None, names)))
 
 
 def _worst_device(fault: Fault) -> str:
@@ -130,60 +133,50 @@ def _worst_device(fault: Fault) -> str:
     return min(devices, key=lambda device: (-fault.tally.device_errors.get(device, 0), device), default="")
 
 
-def _members(fault: Fault, consequences: list[Fault]) -> list[incident_pb2.Unit]:
+def _write_members(incident: incident_pb2.Incident, fault: Fault, consequences: list[Fault]) -> None:
     """List the devices and filesystems involved, in a stable order."""
-    devices: dict[str, str] = {}
-    filesystems: dict[str, str] = {}
-    for one in (fault, *consequences):
-        devices |= one.tally.devices
-        filesystems |= one.tally.filesystems
+    devices, filesystems = fault.tally.devices, fault.tally.filesystems
+    for one in consequences:
+        devices, filesystems = devices | one.tally.devices, filesystems | one.tally.filesystems
     agent_id, host_name = fault.key.agent_id, fault.tally.named("host_name")
-    rows = [
-        incident_pb2.Unit(
-            agent_id=agent_id, host_name=host_name, filesystem_uuid=uuid, filesystem_type=filesystems[uuid]
-        )
-        for uuid in sorted(filesystems)
-    ]
-    return rows + [
-        incident_pb2.Unit(agent_id=agent_id, host_name=host_name, device_id=device, device_name=devices[device])
-        for device in sorted(devices)
-    ]
+    for uuid in sorted(filesystems):
+        kind = filesystems[uuid]
+        incident.members.add(agent_id=agent_id, host_name=host_name, filesystem_uuid=uuid, filesystem_type=kind)
+    for device in sorted(devices):
+        name = devices[device]
+        incident.members.add(agent_id=agent_id, host_name=host_name, device_id=device, device_name=name)
 
 
-def _cause(fault: Fault, beneath: Fault | None) -> incident_pb2.Cause:
-    """Name the most likely cause: the device when it has errors of its own, otherwise the unit."""
+def _cause(fault: Fault, beneath: Fault | None) -> tuple[str, str]:
+    """Name the most likely cause, dimension and value: the device when it fails by itself, otherwise the unit."""
     if beneath is not None:
-        return incident_pb2.Cause(dimension="device", value=beneath.key.value)
-    match Family(fault.key.family):
-        case Family.INTEGRITY:
-            return incident_pb2.Cause(dimension="filesystem", value=fault.key.value)
-        case Family.DEVICE:
-            return incident_pb2.Cause(dimension="device", value=fault.key.value)
-        case Family.SOURCE:
-            return incident_pb2.Cause(dimension="source", value=fault.key.value)
-        case _:
-            return incident_pb2.Cause(dimension="host", value=fault.tally.named("host_name") or fault.key.agent_id)
+        return "device", beneath.key.value
+    family, agent_id, value = fault.key
+    if family in _CAUSES:
+        return _CAUSES[family], value
+    return "host", fault.tally.named("host_name") or agent_id
 
 
-def _summary(fault: Fault, beneath: Fault | None, unit: incident_pb2.Unit) -> str:
+def _summary(fault: Fault, beneath: Fault | None, unit: incident_pb2.Unit, count: int) -> str:
+    family, _, value = fault.key
     kind = f"{unit.filesystem_type} filesystem" if unit.filesystem_type else "filesystem"
-    where = shown(unit.mount_point) or unit.filesystem_uuid or unit.device_name or fault.key.value
-    count, places = fault.tally.occurrences, fault.places.count()
-    noun = "record" if fault.key.family == Family.TELEMETRY.value else "error"
+    where = shown(unit.mount_point) or unit.filesystem_uuid or unit.device_name or value
+    places = fault.places.count()
+    noun = "record" if family == _TELEMETRY else "error"
     counts = f"{count} {noun}{'' if count == 1 else 's'}"
     if places:
         counts += f" at {places} place{'' if places == 1 else 's'}"
     text = fault.code.summary.format(
         host=unit.host_name or unit.agent_id,
-        unit=fault.key.value if fault.key.family == Family.SOURCE.value else f"{kind} {where}",
-        device=unit.device_name or fault.key.value,
+        unit=value if family == _SOURCE else f"{kind} {where}",
+        device=unit.device_name or value,
         counts=counts,
     )
     if not fault.tally.live:
         since = datetime.fromtimestamp(fault.tally.onset_ns // 1_000_000_000, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return f"{text}, from before the agent watched, since {since}"
-    corrupt = {"fs_metadata", "fs_data"} & set(fault.latest)
-    if corrupt and fault.key.family == Family.INTEGRITY.value and not fault.tally.devids:
+    corrupt = _CORRUPT & fault.latest.keys()
+    if corrupt and family == _INTEGRITY and not fault.tally.devids:
         text += "; the device below fails too" if beneath else "; no error of the device below was seen"
     lost = {"fs_shutdown": "it has shut down", "fs_read_only": "it is read-only now"}
     return "; ".join([text, *(lost[name] for name in sorted(lost) if name in fault.latest and corrupt)])

@@ -153,8 +153,8 @@ class Ledger:
         """Return the faults that this one explains: of filesystems, by the device below."""
         if fault.key.family != _DEVICE:
             return []
-        keys = [key for key in self._by_agent.get(fault.key.agent_id, ()) if key.family == _INTEGRITY]
-        found = [self._faults[key] for key in keys]
+        keys = self._by_agent.get(fault.key.agent_id, ())
+        found = [self._faults[key] for key in keys if key.family == _INTEGRITY]
         return [one for one in found if one.opened_ns and one.merged_into == fault.id]
 
     def view(self, fault: Fault) -> IncidentView:

@@ -36,7 +36,7 @@ class Looked:
         """Say whether it is all that a fault is known to be about."""
         if fault.tally.devids:
             return fault.tally.devids.keys() <= self.devids
-        places = fault.parts.onto(fault.places.rows(), PLACES_LISTED, ever=True)
+        places = fault.place_rows(ever=True)
         needed = _pieces(items_of(places, others_unknown=fault.others_unknown))
         if fault.places.count() > PLACES_LISTED:
             return False

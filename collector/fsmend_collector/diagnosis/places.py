@@ -139,19 +139,28 @@ class Places:
 
     def count(self) -> int:
         """Count the distinct places; at most `PLACES_KEPT` of each sort are told apart."""
-        if self._count is None:
+        if self._count is None and not (self._inodes or self._codes):
+            self._count = len(self._sectors)
+        elif self._count is None:
             self._count = len(self._joined()) + len(self._loose_codes()[0]) + len(self._sectors)
         return self._count
 
-    def rows(self) -> list[incident_pb2.Place]:
-        """Make the first `PLACES_LISTED` places in the order of first sighting; to keep them takes too much room."""
-        inodes = self._joined()
-        listed = sorted(inodes, key=lambda key: (inodes[key].times.ns[0], key))
-        loose, taken = self._loose_codes()
-        rows = [self._inode_row(key[1], inodes[key], taken) for key in listed[:PLACES_LISTED]]
-        rows += [incident_pb2.Place(function=function, line=line) for function, line in loose]
-        rows += self._sector_rows()
-        return rows[:PLACES_LISTED]
+    def write(self, incident: incident_pb2.Incident) -> None:
+        """Put the first `PLACES_LISTED` places into the message of an incident, in the order of first sighting.
+
+        They are made there: to keep them takes too much room, to copy them too much time.
+        """
+        rows = incident.places
+        if self._inodes or self._codes:
+            inodes = self._joined()
+            listed = sorted(inodes, key=lambda key: (inodes[key].times.ns[0], key))
+            loose, taken = self._loose_codes()
+            for key in listed[:PLACES_LISTED]:
+                self._write_inode(rows.add(ino=key[1]), inodes[key], taken)
+            for function, line in loose[: PLACES_LISTED - len(rows)]:
+                rows.add(function=function, line=line)
+        if self._sectors:
+            self._write_sectors(incident, PLACES_LISTED - len(rows))
 
     def _joined(self) -> dict[_InodeKey, _Inode]:
         """Return the inodes, each once: some lines of btrfs name an inode's subvolume and others do not."""
@@ -181,26 +190,23 @@ class Places:
         at = bisect_left(seen, time_ns - self._join_ns)
         return at < len(seen) and seen[at] <= time_ns + self._join_ns
 
-    def _inode_row(self, ino: int, inode: _Inode, codes: list[_Code]) -> incident_pb2.Place:
-        code = inode.code[1] if inode.code else self._nearest_code(inode, codes)
-        return incident_pb2.Place(
-            ino=ino,
-            generation=inode.generation[1] if inode.generation else 0,
-            path=inode.path[1] if inode.path else b"",
-            function=code[0],
-            line=code[1],
-        )
+    def _write_inode(self, row: incident_pb2.Place, inode: _Inode, codes: list[_Code]) -> None:
+        row.generation = inode.generation[1] if inode.generation else 0
+        row.path = inode.path[1] if inode.path else b""
+        row.function, row.line = inode.code[1] if inode.code else self._nearest_code(inode, codes)
 
     def _nearest_code(self, inode: _Inode, codes: list[_Code]) -> _Code:
         near = [(self._codes[code].times.distance(inode.times), code) for code in codes]
         distance, code = min(near, default=(self._join_ns + 1, ("", 0)))
         return code if distance <= self._join_ns else ("", 0)
 
-    def _sector_rows(self) -> list[incident_pb2.Place]:
+    def _write_sectors(self, incident: incident_pb2.Incident, limit: int) -> None:
         first = self._device or ""
-        found = [(row, (first, key) if isinstance(key, int) else key) for key, row in self._sectors.items()]
-        found.sort(key=lambda one: (one[0][0], one[1]))
-        return [
-            incident_pb2.Place(sectors=event_pb2.SectorRange(start=sector, count=count))
-            for (_, count), (_, sector) in found[:PLACES_LISTED]
-        ]
+        found = []
+        for key, (time_ns, count) in self._sectors.items():
+            device, sector = (first, key) if isinstance(key, int) else key
+            found.append((time_ns, device, sector, count))
+        found.sort()
+        for _, _, sector, count in found[:limit]:
+            sectors = incident.places.add().sectors
+            sectors.start, sectors.count = sector, count

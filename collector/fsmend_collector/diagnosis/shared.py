@@ -103,9 +103,9 @@ class SharedIncident:
             muted_until_ns=self.muted_until_ns,
             merged_into=self.merged_into,
             sources=["group scan"],
-            timeline=self.timeline.entries(),
             statistics=figures(verdict.statistics, marks),
         )
+        self.timeline.write(incident)
         incident.statistics.changes.extend(verdict.changes)
         if dimension == "host":
             incident.unit.agent_id, incident.unit.host_name = value, shown

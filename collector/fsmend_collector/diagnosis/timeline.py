@@ -1,5 +1,6 @@
 """The timeline of an incident, bounded."""
 
+from operator import attrgetter
 from typing import NamedTuple
 
 from fsmend_proto.v1 import incident_pb2
@@ -17,6 +18,9 @@ class _Entry(NamedTuple):
     what: str
     text: str
     command_id: str = ""
+
+
+_wall_ns = attrgetter("wall_ns")
 
 
 class Timeline:
@@ -38,13 +42,14 @@ class Timeline:
         """Say when the latest evidence was, in the one entry that is for it."""
         self._evidence = (latest_ns, f"latest of {count} events")
 
-    def entries(self) -> list[incident_pb2.TimelineEntry]:
-        """Return the entries by time."""
+    def write(self, incident: incident_pb2.Incident) -> None:
+        """Put the entries into the message of an incident, by time."""
         rows = list(self._entries)
         if self._evidence:
             rows.append(_Entry(self._evidence[0], EVIDENCE, self._evidence[1]))
-        rows.sort(key=lambda entry: entry.wall_ns)
-        return [incident_pb2.TimelineEntry(**row._asdict()) for row in rows]
+        rows.sort(key=_wall_ns)
+        for wall_ns, what, text, command_id in rows:
+            incident.timeline.add(wall_ns=wall_ns, what=what, text=text, command_id=command_id)
 
     def restore(self, entries: list[incident_pb2.TimelineEntry]) -> int:
         """Take back a stored timeline; return the time of the latest evidence, 0: none."""
