@@ -50,6 +50,7 @@ class DiagnosisConfig:
         forget_seconds: a resolved incident leaves memory after so long a quiet; evidence after that opens a new one.
         mute_growth: a mute falls when the occurrences have grown by this factor since it was set.
         rules: soft-error rates by class.
+        longest_seconds: the longest window of all rules.
     """
 
     lateness_seconds: int = 86_400
@@ -61,6 +62,12 @@ class DiagnosisConfig:
     forget_seconds: int = 7 * 86_400
     mute_growth: float = 2.0
     rules: Mapping[str, SerdRule] = field(default_factory=lambda: DEFAULT_RULES)
+    longest_seconds: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look once for what is asked of every fault."""
+        longest = max((rule.long_seconds for rule in self.rules.values()), default=0)
+        object.__setattr__(self, "longest_seconds", longest)
 
 
 def read_config(raw: Mapping[str, object]) -> tuple[DiagnosisConfig, list[str]]:
@@ -69,7 +76,7 @@ def read_config(raw: Mapping[str, object]) -> tuple[DiagnosisConfig, list[str]]:
     Keys that are missing keep their default. Rules are merged class by class and key by key.
     """
     problems: list[str] = []
-    known = {entry.name for entry in fields(DiagnosisConfig)}
+    known = {entry.name for entry in fields(DiagnosisConfig) if entry.init}
     problems += [f"diagnosis.{key}: unknown setting" for key in sorted(set(raw) - known)]
     values: dict[str, object] = {}
     for key in sorted((known - {"rules"}) & set(raw)):

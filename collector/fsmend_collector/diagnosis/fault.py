@@ -17,6 +17,8 @@ from fsmend_collector.diagnosis.told import Told
 from fsmend_proto.v1 import event_pb2, incident_pb2
 
 _NEVER_NS = 1 << 63
+_ACTIVE = frozenset({incident_pb2.INCIDENT_STATE_OPEN, incident_pb2.INCIDENT_STATE_REPAIRING})
+_STANDING = frozenset(name for name, row in CLASSES.items() if Proof.STANDSTILL in row.closed_by)
 _NONE: frozenset[str] = frozenset()
 _NO_WINDOW: Mapping[str, SerdWindow] = MappingProxyType({})
 _NO_PROOF: Mapping[Proof, tuple[int, str]] = MappingProxyType({})
@@ -207,7 +209,7 @@ class Fault:
     @property
     def active(self) -> bool:
         """Say whether the incident is open or under repair."""
-        return self.state in {incident_pb2.INCIDENT_STATE_OPEN, incident_pb2.INCIDENT_STATE_REPAIRING}
+        return self.state in _ACTIVE
 
     @property
     def code(self) -> IncidentCode:
@@ -235,7 +237,7 @@ class Fault:
     @property
     def stands_still(self) -> bool:
         """Say whether a counter that stands still may close what is still open."""
-        return self.active and all(Proof.STANDSTILL in CLASSES[name].closed_by for name in self.latest)
+        return _STANDING.issuperset(self.latest) and self.active
 
     def mute(self, until_ns: int) -> None:
         """Mute until a time, or take the mute off with 0."""
@@ -256,14 +258,13 @@ class Fault:
     def quiet_since(self) -> int:
         """Return the time of the last thing that happened, collector's wall clock in nanoseconds."""
         proven = self.proven()
-        proofs = [time for time, _ in self._proofs.values()]
-        return max(self.tally.latest_ns, proven[0] if proven else 0, *proofs)
+        latest_ns = max(self.tally.latest_ns, proven[0] if proven else 0)
+        return max(latest_ns, *(time for time, _ in self._proofs.values())) if self._proofs else latest_ns
 
     def forgettable_ns(self) -> int:
         """Return after when it may leave memory; far away while it is an incident that is not resolved."""
         if not self.opened_ns:
-            longest = max((rule.long_seconds for rule in self._config.rules.values()), default=0)
-            return self.quiet_since() + (longest + self._config.lateness_seconds) * SECONDS_NS
+            return self.quiet_since() + (self._config.longest_seconds + self._config.lateness_seconds) * SECONDS_NS
         if self.state != incident_pb2.INCIDENT_STATE_RESOLVED:
             return _NEVER_NS
         return self.quiet_since() + self._config.forget_seconds * SECONDS_NS

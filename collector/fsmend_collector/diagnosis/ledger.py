@@ -114,9 +114,13 @@ class Ledger:
         if not fault.opened_ns:
             return []
         self._waiting[fault.key] = None
-        if told.plain is not None and told.plain == self._plain(fault) and len(pending) < _PENDING_KEPT:
+        if len(pending) < _PENDING_KEPT and self._as_told(fault):
             return []
         return self.tell(fault, now_ns)
+
+    def _as_told(self, fault: Fault) -> bool:
+        """Say whether a fault surely has the face that was told; it may have it otherwise too."""
+        return fault.told.plain is not None and fault.told.plain == self._plain(fault)
 
     def _plain(self, fault: Fault) -> tuple[int, int, bool] | None:
         """Return what decides how a fault is shown that only grows; None: more than that."""
@@ -173,9 +177,10 @@ class Ledger:
         """Take out what waits to be told of a fault; it is told with what was told last."""
         if not fault.told.pending or self._faults.get(fault.key) is not fault:
             return ()
-        return self._take_pending(fault, fault.told)
+        return self._take_pending(fault)
 
-    def _take_pending(self, fault: Fault, told: Told) -> tuple[str, ...]:
+    def _take_pending(self, fault: Fault) -> tuple[str, ...]:
+        told = fault.told
         fault.timeline.note_evidence(fault.tally.latest_ns, fault.tally.evidence_count)
         told.occurrences = fault.tally.occurrences
         pending, told.pending = tuple(told.pending), []
@@ -198,15 +203,16 @@ class Ledger:
         """
         if not fault.opened_ns:
             return []
-        beneath = self._explain(fault)
-        told = fault.told
-        if fault.merged_into and told.state == incident_pb2.INCIDENT_STATE_UNSPECIFIED:
-            return []
-        face = _face(fault, beneath)
+        told, face = fault.told, fault.told.face
+        if not self._as_told(fault):
+            beneath = self._explain(fault)
+            if fault.merged_into and told.state == incident_pb2.INCIDENT_STATE_UNSPECIFIED:
+                return []
+            face = _face(fault, beneath)
         due = what or face != told.face or (growth and self._growth_due(fault, told, now_ns, flush=flush))
         if not due:
             return []
-        changes = [self._tell(fault, told, face, what or _what(told, fault, face), now_ns)]
+        changes = [self._tell(fault, face, what, now_ns)]
         return changes + (self._tell_above(fault, now_ns) if fault.key.family == _DEVICE else [])
 
     def settle_agent(self, agent_id: str, text: str, now_ns: int) -> list[IncidentChange]:
@@ -227,16 +233,18 @@ class Ledger:
             return False
         return flush or now_ns - told.told_ns >= SECONDS_NS or len(told.pending) >= _PENDING_KEPT
 
-    def _tell(self, fault: Fault, told: Told, face: Face, what: str, now_ns: int) -> IncidentChange:
+    def _tell(self, fault: Fault, face: Face, what: str, now_ns: int) -> IncidentChange:
+        told, state = fault.told, fault.state
+        what = what or _what(told, state, face)
         if what != EVIDENCE:
             self.agenda.look(fault.key)
         if what in {"opened", "reopened", "resolved", "merged", "changed"}:
             proven = fault.proven()
             text = proven[1] if proven and what == "resolved" else fault.code.code
             fault.timeline.add(now_ns, what, text)
-        pending = self._take_pending(fault, told)
+        pending = self._take_pending(fault)
         fault.updated_ns = now_ns
-        told.face, told.state, told.told_ns = face, fault.state, now_ns
+        told.face, told.state, told.told_ns = face, state, now_ns
         told.plain = self._plain(fault)
         return IncidentChange(self.view(fault), what, pending)
 
@@ -262,18 +270,17 @@ def _face(fault: Fault, beneath: Fault | None) -> Face:
     )
 
 
-def _what(told: Told, fault: Fault, face: Face) -> str:
-    """Name the change."""
-    state = incident_pb2.IncidentState
-    if fault.state != told.state:
-        match fault.state:
+def _what(told: Told, state: incident_pb2.IncidentState.ValueType, face: Face) -> str:
+    """Name the change to a state and face."""
+    if state != told.state:
+        match state:
             case incident_pb2.INCIDENT_STATE_RESOLVED:
                 return "resolved"
             case incident_pb2.INCIDENT_STATE_MERGED:
                 return "merged"
             case incident_pb2.INCIDENT_STATE_REPAIRING:
                 return "repairing"
-        if told.state == state.INCIDENT_STATE_UNSPECIFIED:
+        if told.state == incident_pb2.INCIDENT_STATE_UNSPECIFIED:
             return "opened"
-        return "repair finished" if told.state == state.INCIDENT_STATE_REPAIRING else "reopened"
+        return "repair finished" if told.state == incident_pb2.INCIDENT_STATE_REPAIRING else "reopened"
     return "changed" if face != told.face else EVIDENCE

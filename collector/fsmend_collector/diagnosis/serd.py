@@ -1,7 +1,6 @@
 """Soft-error-rate discrimination: when do soft errors of one unit become a fault?"""
 
 from bisect import insort
-from collections import Counter
 
 from fsmend_collector.diagnosis.config import SECONDS_NS, SerdRule
 
@@ -33,23 +32,25 @@ class SerdWindow:
         insort(self._entries, (time_ns, location, count))
         self._total += count
         self._forget(self._entries[-1][0] - self._keep_ns)
-        rule = self._rule
-        if self._total < min(rule.count, rule.long_count, rule.repeats):
+        rule, total = self._rule, self._total
+        if total < rule.count and total < rule.long_count and total < rule.repeats:
             return False  # whatever the window
         return self._crosses(time_ns, rule.seconds, rule.count, None) or self._crosses(
             time_ns, rule.long_seconds, rule.long_count, rule.repeats
         )
 
     def _forget(self, before_ns: int) -> None:
-        if self._entries and self._entries[0][0] < before_ns:
+        if self._entries[0][0] < before_ns:
             self._entries = [entry for entry in self._entries if entry[0] >= before_ns]
             self._total = sum(count for _, _, count in self._entries)
 
     def _crosses(self, time_ns: int, seconds: int, distinct: int, repeats: int | None) -> bool:
         """Look at every window of the length that holds `time_ns`."""
         length_ns = seconds * SECONDS_NS
-        near = [entry for entry in self._entries if abs(entry[0] - time_ns) <= length_ns]
-        seen: Counter[str] = Counter()
+        near = self._entries
+        if near[0][0] < time_ns - length_ns or near[-1][0] > time_ns + length_ns:
+            near = [entry for entry in near if abs(entry[0] - time_ns) <= length_ns]
+        seen: dict[str, int] = {}
         unplaced = total = start = 0
         for time, location, count in near:
             while near[start][0] < time - length_ns:
@@ -64,7 +65,7 @@ class SerdWindow:
             total += count
             unplaced += 0 if location else count
             if location:
-                seen[location] += 1
+                seen[location] = seen.get(location, 0) + 1
             if len(seen) + unplaced >= distinct or (repeats is not None and total >= repeats):
                 return True
         return False

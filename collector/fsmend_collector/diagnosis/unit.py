@@ -338,7 +338,8 @@ class UnitDiagnosis:
     def _look(self, fault: Fault, now_ns: int) -> list[IncidentChange]:
         """Do to one fault what time alone does."""
         self._stand_still(fault, now_ns)
-        changes = self._words.fallen_mute(fault, now_ns) + self._ledger.tell(fault, now_ns, growth=False)
+        changes = self._words.fallen_mute(fault, now_ns) if fault.muted_until_ns else []
+        changes += self._ledger.tell(fault, now_ns, growth=False)
         if fault.forgettable(now_ns):
             self._unplaced.forget(fault.key)
             self._ledger.forget(fault)
@@ -348,9 +349,11 @@ class UnitDiagnosis:
 
     def _stand_still(self, fault: Fault, now_ns: int) -> None:
         """Take a counter that stood still under watch as proof."""
+        waited = self._config.standstill_seconds
+        if now_ns - fault.tally.latest_ns < waited * SECONDS_NS:
+            return
         watch = self._agents.get(fault.key.agent_id)
         since_ns = watch.watched_since(fault.tally.latest_ns) if watch is not None else None
-        waited = self._config.standstill_seconds
         if since_ns is not None and fault.stands_still and now_ns - since_ns >= waited * SECONDS_NS:
             text = f"no further error in {waited} seconds while the agent was connected and lost nothing"
             fault.prove(Proof.STANDSTILL, now_ns, text)
