@@ -52,6 +52,7 @@ class Fault:
         "_config",
         "_ever_sick",
         "_mute_mark",
+        "_parts",
         "_proofs",
         "_scopes",
         "_windows",
@@ -63,7 +64,6 @@ class Fault:
         "muted_until_ns",
         "opened_ns",
         "others_ns",
-        "parts",
         "places",
         "running",
         "settled",
@@ -80,7 +80,7 @@ class Fault:
         self._config = config
         self.tally = Tally(config.lateness_seconds)
         self.places = Places(config.join_seconds)
-        self.parts = Parts()
+        self._parts: Parts | None = None
         self.timeline = Timeline()
         self.told = Told()
         self.latest: dict[str, int] = {}
@@ -133,7 +133,8 @@ class Fault:
     def take_scope(self, evidence: Evidence) -> None:
         """Take what the finding says of the health of one part."""
         if evidence.xfs_scope:
-            self.parts.take(evidence)
+            self._parts = self._parts or Parts()
+            self._parts.take(evidence)
         if evidence.sick is not None and evidence.scope:
             new = (evidence.time_ns, evidence.host_ns, evidence.sick)
             self._scopes[evidence.scope] = max(self._scopes.get(evidence.scope, new), new)
@@ -152,11 +153,11 @@ class Fault:
         """Return the places, those that are sick by the latest reading in front, or those that `ever` were."""
         beside = incident_pb2.Incident()
         self.places.write(beside)
-        return self.parts.onto(beside.places, PLACES_LISTED, ever=ever)
+        return (self._parts or Parts()).onto(beside.places, PLACES_LISTED, ever=ever)
 
     def write_places(self, incident: incident_pb2.Incident) -> None:
         """Put the places into the message of the incident, those that are sick by the latest reading in front."""
-        if self.parts:
+        if self._parts is not None:
             incident.places.extend(self.place_rows())
         else:
             self.places.write(incident)
@@ -165,7 +166,9 @@ class Fault:
         """Take back a place of a stored incident."""
         if place.ino or place.function or place.HasField("sectors"):
             self.places.add_row(place, time_ns)
-        self.parts.take_row(place, time_ns)
+        if place.xfs_scope:
+            self._parts = self._parts or Parts()
+            self._parts.take_row(place, time_ns)
         if place.xfs_sick:
             scope = scope_name(place.xfs_scope, place.ino or place.xfs_number)
             self._scopes[scope] = (time_ns, 0, True)

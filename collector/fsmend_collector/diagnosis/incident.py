@@ -100,7 +100,7 @@ def incident_of(fault: Fault, beneath: Fault | None, consequences: list[Fault]) 
 def _write_unit(unit: incident_pb2.Unit, fault: Fault) -> None:
     """Name what is broken: the filesystem or device, and the other of the two where there is exactly one."""
     tally, family = fault.tally, fault.key.family
-    unit.agent_id, unit.host_name = fault.key.agent_id, tally.named("host_name")
+    unit.agent_id, unit.host_name = fault.key.agent_id, tally.host_name
     if family not in _UNITS:
         return
     own = "" if fault.key.provisional else fault.key.value
@@ -138,7 +138,7 @@ def _write_members(incident: incident_pb2.Incident, fault: Fault, consequences: 
     devices, filesystems = fault.tally.devices, fault.tally.filesystems
     for one in consequences:
         devices, filesystems = devices | one.tally.devices, filesystems | one.tally.filesystems
-    agent_id, host_name = fault.key.agent_id, fault.tally.named("host_name")
+    agent_id, host_name = fault.key.agent_id, fault.tally.host_name
     for uuid in sorted(filesystems):
         kind = filesystems[uuid]
         incident.members.add(agent_id=agent_id, host_name=host_name, filesystem_uuid=uuid, filesystem_type=kind)
@@ -154,7 +154,7 @@ def _cause(fault: Fault, beneath: Fault | None) -> tuple[str, str]:
     family, agent_id, value = fault.key
     if family in _CAUSES:
         return _CAUSES[family], value
-    return "host", fault.tally.named("host_name") or agent_id
+    return "host", fault.tally.host_name or agent_id
 
 
 def _summary(fault: Fault, beneath: Fault | None, unit: incident_pb2.Unit, count: int) -> str:
@@ -209,10 +209,11 @@ def fault_of(incident: incident_pb2.Incident, key: FaultKey, generation: int, co
     tally, unit = fault.tally, incident.unit
     tally.restore_evidence(list(incident.evidence), incident.evidence_count, incident.onset_ns)
     tally.base, tally.latest_ns = incident.occurrences, latest_ns
-    tally.sources, tally.errnos = frozenset(incident.sources), frozenset(incident.errnos)
+    tally.base_sources, tally.errnos = frozenset(incident.sources), frozenset(incident.errnos)
     tally.live = incident.severity > event_pb2.SEVERITY_WARNING or CODES[incident.code].severity == incident.severity
     tally.severity = incident.severity
-    for field in ("host_name", "filesystem_type", "device_name"):
+    tally.take_host(unit.host_name, incident.onset_ns)
+    for field in ("filesystem_type", "device_name"):
         tally.name(field, getattr(unit, field), incident.onset_ns)
     tally.take_mount_point(unit.mount_point, incident.onset_ns)
     for member in incident.members:

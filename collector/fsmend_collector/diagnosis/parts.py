@@ -57,10 +57,6 @@ class Parts:
             self._readings[part] = max(self._readings.get(part, new), new)
             self._ever[part] = self._ever.get(part, 0) | new.mask
 
-    def __bool__(self) -> bool:
-        """Say whether a mask was told of any part."""
-        return bool(self._readings)
-
     def onto(self, rows: Sequence[incident_pb2.Place], limit: int, *, ever: bool = False) -> list[incident_pb2.Place]:
         """Return the rows with the sick parts among them, in front: an inode's mask in its own row.
 

@@ -16,6 +16,8 @@ EVIDENCE_LISTED = 100
 _SEEN_KEPT = 100_000
 _LARGEST_COUNT = 2**63 - 1  # what every store can hold, whatever an agent claims
 
+_NO_TEXT: Mapping[str, tuple[int, str]] = MappingProxyType({})
+_NO_READINGS: Mapping[str, dict[int, int]] = MappingProxyType({})
 _NO_DEVID: Mapping[int, int] = MappingProxyType({})
 _NO_ERRORS: Mapping[str, int] = MappingProxyType({})
 
@@ -27,15 +29,20 @@ class Tally:
     """Count the evidence of one fault. There are as many as units fail, so what stays empty in most takes no room."""
 
     __slots__ = (
+        "_counted",
         "_counts",
         "_earliest",
         "_first",
+        "_host",
+        "_host_ns",
         "_lateness_ns",
         "_mount_point",
+        "_place",
         "_read_before",
         "_readings",
         "_seen",
         "base",
+        "base_sources",
         "device_errors",
         "devices",
         "devids",
@@ -46,22 +53,25 @@ class Tally:
         "live",
         "onset_ns",
         "severity",
-        "sources",
     )
 
     def __init__(self, lateness_seconds: int) -> None:
         self._lateness_ns = lateness_seconds * SECONDS_NS
         self._seen: dict[str, int] = {}
-        self._earliest: dict[str, tuple[int, str]] = {}
+        self._host = ""
+        self._host_ns = 0
+        self._earliest = _NO_TEXT
         self._mount_point: tuple[int, bytes] | None = None
         self._first: list[tuple[int, str]] | None = None  # while all ids are kept, they say it themselves
-        self.base = 0  # occurrences before a restart of the collector
+        self.base = 0  # occurrences before a restart of the collector, and who saw them
         self.evidence_count = 0
         self.onset_ns = 0
         self.latest_ns = 0
-        self._counts: dict[tuple[str, str], int] = {}  # of each source and form
-        self._readings: dict[str, dict[int, int]] = {}
-        self._read_before = self.sources = _NO_NAME
+        self._place = ("", "")  # source and form of the first, and their count; most units have no other
+        self._counted = 0
+        self._counts: dict[tuple[str, str], int] | None = None  # of each other source and form
+        self._readings = _NO_READINGS
+        self._read_before = self.base_sources = _NO_NAME
         self.errnos = _NO_NUMBER
         self.filesystems: dict[str, str] = {}
         self.devices: dict[str, str] = {}
@@ -83,8 +93,6 @@ class Tally:
         if onset_ns < self.onset_ns or not self.onset_ns:
             self.onset_ns = onset_ns
         self.latest_ns = max(self.latest_ns, latest_ns)
-        if evidence.source not in self.sources:
-            self.sources |= {evidence.source}
         if evidence.errno and evidence.errno not in self.errnos:
             self.errnos |= {evidence.errno}
         self.severity = max(self.severity, evidence.severity)
@@ -94,17 +102,32 @@ class Tally:
     def _count(self, evidence: Evidence) -> None:
         """Count by source. A reading from before the agent is a total: an agent that starts twice reports it twice."""
         if evidence.reading is not None:
-            totals = self._readings.setdefault(evidence.source, {})
+            totals = self._readings.get(evidence.source)
+            if totals is None:
+                totals = {}
+                self._readings = {**self._readings, evidence.source: totals}
             totals[evidence.devid] = max(totals.get(evidence.devid, 0), evidence.reading)
         if evidence.before_agent and evidence.reading is not None:
             self._read_before |= {evidence.source}
-        else:
-            place = (evidence.source, evidence.form)
-            self._counts[place] = self._counts.get(place, 0) + evidence.count
+            return
+        place = (evidence.source, evidence.form)
+        if not self._counted:
+            self._place = place
+        if place == self._place:
+            self._counted += evidence.count
+            return
+        if self._counts is None:
+            self._counts = {}
+        self._counts[place] = self._counts.get(place, 0) + evidence.count
+
+    def _all_counts(self) -> dict[tuple[str, str], int]:
+        """Return the count of each source and form."""
+        first = {self._place: self._counted} if self._counted else {}
+        return {**first, **(self._counts or {})}
 
     def _take_names(self, evidence: Evidence) -> None:
-        if evidence.host_name:
-            self.name("host_name", evidence.host_name, evidence.time_ns)
+        if evidence.host_name and (not self._host_ns or evidence.time_ns <= self._host_ns):
+            self.take_host(evidence.host_name, evidence.time_ns)
         if evidence.filesystem_type:
             self.name("filesystem_type", evidence.filesystem_type, evidence.time_ns)
         if evidence.filesystem_device:
@@ -126,11 +149,26 @@ class Tally:
             errors = self.device_errors.get(evidence.device_id, 0) + evidence.count
             self.device_errors = {**self.device_errors, evidence.device_id: errors}
 
+    def take_host(self, name: str, time_ns: int) -> None:
+        """Keep the earliest name of the host."""
+        if name and (not self._host or (time_ns, name) < (self._host_ns, self._host)):
+            self._host, self._host_ns = name, time_ns
+
+    @property
+    def host_name(self) -> str:
+        """Return the host's name, or an empty text."""
+        return self._host
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Return who saw it."""
+        return self.base_sources | self._read_before | {source for source, _ in self._all_counts()}
+
     def name(self, field: str, value: str, time_ns: int) -> None:
         """Keep the earliest value of a field that is not empty."""
         known = self._earliest.get(field)
         if value and (known is None or (time_ns <= known[0] and (time_ns, value) < known)):
-            self._earliest[field] = (time_ns, value)
+            self._earliest = {**self._earliest, field: (time_ns, value)}
 
     def named(self, field: str) -> str:
         """Return the value of a field, or an empty text."""
@@ -148,20 +186,12 @@ class Tally:
     @property
     def occurrences(self) -> int:
         """Count the errors: every source counts the same ones, so the largest count is the number."""
-        if len(self._counts) == 1 and not self._read_before:
-            return min(self.base + next(iter(self._counts.values())), _LARGEST_COUNT)
+        if self._counts is None and not self._read_before:
+            return min(self.base + self._counted, _LARGEST_COUNT)
         totals = [sum(self._readings[source].values()) for source in self._read_before]
-        counted = [self._errors(source) for source in {source for source, _ in self._counts}]
+        counts = self._all_counts()
+        counted = [_errors(source, counts) for source in {source for source, _ in counts}]
         return min(max(self.base + max(counted, default=0), *totals, 0), _LARGEST_COUNT)
-
-    def _errors(self, source: str) -> int:
-        """Return how many errors one source counted.
-
-        One error may write a line of each of several forms, so the largest form counts. What an agent folded in a storm
-        names no form any more, and is of errors that no other event of that source stands for.
-        """
-        forms = [count for (of, form), count in self._counts.items() if of == source and form]
-        return self._counts.get((source, ""), 0) + max(forms, default=0)
 
     @property
     def evidence(self) -> list[str]:
@@ -191,3 +221,13 @@ class Tally:
             kept = {key: value for key, value in self._seen.items() if value >= before}
             drop = max(len(kept) - _SEEN_KEPT // 2, 0)
             self._seen = dict(list(kept.items())[drop:])
+
+
+def _errors(source: str, counts: Mapping[tuple[str, str], int]) -> int:
+    """Return how many errors one source counted.
+
+    One error may write a line of each of several forms, so the largest form counts. What an agent folded in a storm
+    names no form any more, and is of errors that no other event of that source stands for.
+    """
+    forms = [count for (of, form), count in counts.items() if of == source and form]
+    return counts.get((source, ""), 0) + max(forms, default=0)
