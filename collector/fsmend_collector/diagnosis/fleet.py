@@ -7,6 +7,7 @@ policy orders no repair for them. When it is over, those that are not resolved c
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import islice
 
 from fsmend_collector.diagnosis.classing import class_of
 from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
@@ -293,7 +294,7 @@ class FleetDiagnosis:
 
     def _nearby(self, view: IncidentView) -> str:
         """Say what else fails nearby, when it is too little for a shared cause."""
-        for name in view.names[:1]:
+        for name in islice(view.names, 1):
             near = self.scan.neighbours(view.agent_id, name)
             rows = [f"{count} other{'s' * (count > 1)} in {group[0]} {group[1]}" for group, count in near[:3]]
             if rows:

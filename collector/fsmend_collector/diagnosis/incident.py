@@ -103,28 +103,37 @@ def _write_unit(unit: incident_pb2.Unit, fault: Fault) -> None:
     unit.agent_id, unit.host_name = fault.key.agent_id, tally.host_name
     if family not in _UNITS:
         return
-    own = "" if fault.key.provisional else fault.key.value
-    if family == _INTEGRITY:
-        filesystem, device = own, _worst_device(fault)
-    else:
-        filesystem, device = min(tally.filesystems, default=""), own
+    device, filesystem = own_names(fault)
     unit.filesystem_uuid, unit.device_id, unit.mount_point = filesystem, device, tally.mount_point
     unit.filesystem_type = tally.filesystems.get(filesystem, "") or tally.named("filesystem_type")
     unit.device_name = tally.devices.get(device, "") or tally.named("device_name") or tally.named("filesystem_device")
 
 
-def names_of(fault: Fault, beneath: Fault | None, consequences: list[Fault]) -> list[str]:
-    """List the units that an incident names, each once, its own first: those that a shared cause may explain."""
-    family, agent_id, value = fault.key
-    if family == _SILENCE:
-        return [agent_id]
-    known = "" if fault.key.provisional else value
-    own = (_worst_device(fault), known) if family == _INTEGRITY else (known, min(fault.tally.filesystems, default=""))
-    faults = (fault, *consequences)
-    devices = {name for one in faults for name in one.tally.devices}
-    filesystems = {name for one in faults for name in one.tally.filesystems}
-    names = (*own, beneath.key.value if beneath is not None else value, *sorted(devices), *sorted(filesystems))
-    return list(dict.fromkeys(filter(None, names)))
+def own_names(fault: Fault) -> tuple[str, str]:
+    """Name the device and the filesystem that a fault is of; empty where there is none or it is not known."""
+    if fault.key.family == _SILENCE:
+        return fault.key.agent_id, ""
+    known = "" if fault.key.provisional else fault.key.value
+    if fault.key.family == _INTEGRITY:
+        return _worst_device(fault), known
+    return known, min(fault.tally.filesystems, default="")
+
+
+def other_names(fault: Fault, beneath: Fault | None, consequences: list[Fault]) -> list[str]:
+    """List the units that the incident of a fault names beside its own, some of them again."""
+    if fault.key.family == _SILENCE:
+        return []
+    devices, filesystems = _involved(fault, consequences)
+    cause = beneath.key.value if beneath is not None else fault.key.value
+    return [cause, *sorted(devices), *sorted(filesystems)]
+
+
+def _involved(fault: Fault, consequences: list[Fault]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return names by device and types by filesystem, of a fault and of those that it explains."""
+    devices, filesystems = fault.tally.devices, fault.tally.filesystems
+    for one in consequences:
+        devices, filesystems = devices | one.tally.devices, filesystems | one.tally.filesystems
+    return devices, filesystems
 
 
 def _worst_device(fault: Fault) -> str:
@@ -135,9 +144,7 @@ def _worst_device(fault: Fault) -> str:
 
 def _write_members(incident: incident_pb2.Incident, fault: Fault, consequences: list[Fault]) -> None:
     """List the devices and filesystems involved, in a stable order."""
-    devices, filesystems = fault.tally.devices, fault.tally.filesystems
-    for one in consequences:
-        devices, filesystems = devices | one.tally.devices, filesystems | one.tally.filesystems
+    devices, filesystems = _involved(fault, consequences)
     agent_id, host_name = fault.key.agent_id, fault.tally.host_name
     for uuid in sorted(filesystems):
         kind = filesystems[uuid]

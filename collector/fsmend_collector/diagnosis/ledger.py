@@ -8,7 +8,7 @@ from fsmend_collector.diagnosis.agenda import Agenda
 from fsmend_collector.diagnosis.codes import CLASSES, Family
 from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
 from fsmend_collector.diagnosis.fault import Fault
-from fsmend_collector.diagnosis.incident import IncidentChange, incident_of, names_of
+from fsmend_collector.diagnosis.incident import IncidentChange, incident_of, other_names, own_names
 from fsmend_collector.diagnosis.joining import FaultKey, Joining
 from fsmend_collector.diagnosis.timeline import EVIDENCE
 from fsmend_collector.diagnosis.told import Face, Told
@@ -189,9 +189,10 @@ class Ledger:
     def _incident(self, fault: Fault) -> incident_pb2.Incident:
         return incident_of(fault, self.beneath(fault), self.consequences(fault))
 
-    def _names(self, fault: Fault) -> list[str]:
-        """List the units that the incident of a fault names."""
-        return names_of(fault, self.beneath(fault), self.consequences(fault))
+    def _names(self, fault: Fault) -> Iterator[str]:
+        """Yield the units that the incident of a fault names, its own first; who looks for one mostly needs no more."""
+        yield from filter(None, own_names(fault))
+        yield from filter(None, other_names(fault, self.beneath(fault), self.consequences(fault)))
 
     def tell(
         self, fault: Fault, now_ns: int, what: str = "", *, flush: bool = False, growth: bool = True
@@ -265,7 +266,7 @@ def _face(fault: Fault, beneath: Fault | None) -> Face:
         fault.code.code,
         fault.severity,
         fault.merged_into,
-        frozenset(fault.latest),
+        tuple(fault.latest),  # it only grows, so the order tells nothing
         beneath and beneath.id,
     )
 

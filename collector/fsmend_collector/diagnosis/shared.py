@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 from functools import partial
+from heapq import nsmallest
+from operator import attrgetter
 
 from fsmend_collector.diagnosis.groups.aspects import DEVICE, FILESYSTEM
 from fsmend_collector.diagnosis.groups.codes import GROUP_CODES
@@ -79,7 +81,8 @@ class SharedIncident:
         """Return the incident that it is now."""
         verdict = self.verdict
         row = GROUP_CODES[verdict.code]
-        marks = sorted(verdict.marks, key=lambda mark: mark.identity)
+        first = nsmallest(_MEMBERS_LISTED, verdict.marks, key=attrgetter("identity"))
+        hosts = len({mark.agent_id for mark in verdict.marks})
         dimension, value = verdict.group
         shown = shown_value(verdict.group, host_names)
         incident = incident_pb2.Incident(
@@ -89,22 +92,22 @@ class SharedIncident:
             state=self.state,
             cause=cause_of(verdict, host_names),
             suspects=[suspect_of(verdict, one, host_names) for one in verdict.suspects],
-            members=[_unit(mark, host_names) for mark in marks[:_MEMBERS_LISTED]],
             onset_ns=verdict.onset_ns,
             opened_ns=self.opened_ns,
             updated_ns=self.updated_ns,
             resolved_ns=self.resolved_ns,
-            occurrences=len(marks),
-            locations=len({mark.agent_id for mark in marks}),
-            evidence=[mark.evidence for mark in marks[:_EVIDENCE_LISTED]],
-            evidence_count=len(marks),
-            summary=_summary(verdict, shown),
+            occurrences=len(verdict.marks),
+            locations=hosts,
+            evidence=[mark.evidence for mark in first[:_EVIDENCE_LISTED]],
+            evidence_count=len(verdict.marks),
+            summary=_summary(verdict, shown, hosts),
             recommendation=row.action,
             muted_until_ns=self.muted_until_ns,
             merged_into=self.merged_into,
             sources=["group scan"],
-            statistics=figures(verdict.statistics, marks),
+            statistics=figures(verdict.statistics, verdict.marks),
         )
+        _write_members(incident, first, host_names)
         self.timeline.write(incident)
         incident.statistics.changes.extend(verdict.changes)
         if dimension == "host":
@@ -116,13 +119,12 @@ class SharedIncident:
         return incident
 
 
-def _summary(verdict: Verdict, shown: str) -> str:
-    units = {mark.key[1:] for mark in verdict.marks}
-    hosts = {mark.agent_id for mark in verdict.marks}
+def _summary(verdict: Verdict, shown: str, hosts: int) -> str:
+    count = hosts if verdict.statistics.counted == "hosts" else len({mark.key[1:] for mark in verdict.marks})
     text = GROUP_CODES[verdict.code].summary.format(
         value=shown,
         what=verdict.group[0].removeprefix("label:").replace("_", " "),
-        count=len(hosts) if verdict.statistics.counted == "hosts" else len(units),
+        count=count,
         counted=verdict.statistics.counted,
     )
     if verdict.places:
@@ -135,11 +137,13 @@ def _summary(verdict: Verdict, shown: str) -> str:
     return f"{text} ({figures.observed} {figures.counted} of {figures.units} units, {figures.expected:.2g} expected)"
 
 
-def _unit(mark: Mark, host_names: dict[str, str]) -> incident_pb2.Unit:
-    _, kind, agent_id, unit = mark.key
-    return incident_pb2.Unit(
-        agent_id=agent_id,
-        host_name=host_names.get(agent_id, ""),
-        device_id=unit if kind == DEVICE else "",
-        filesystem_uuid=unit if kind == FILESYSTEM else "",
-    )
+def _write_members(incident: incident_pb2.Incident, marks: list[Mark], host_names: dict[str, str]) -> None:
+    """Put the units of marks into the message of an incident."""
+    for mark in marks:
+        _, kind, agent_id, unit = mark.key
+        member = incident.members.add()
+        member.agent_id, member.host_name = agent_id, host_names.get(agent_id, "")
+        if kind == DEVICE:
+            member.device_id = unit
+        elif kind == FILESYSTEM:
+            member.filesystem_uuid = unit

@@ -4,12 +4,12 @@ Putting one together costs more than all else that diagnosis does for an event, 
 anybody reads them. So what is handed out knows its incident, and makes the message once, when it is read.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from fsmend_proto.v1 import incident_pb2
 
 _Make = Callable[[], incident_pb2.Incident]
-_Names = Callable[[], Sequence[str]]
+_Names = Callable[[], Iterable[str]]
 _Growth = Callable[[], Sequence[str]]
 
 
@@ -65,7 +65,7 @@ class IncidentView:
         self._incident: incident_pb2.Incident | None = None
 
     @property
-    def names(self) -> Sequence[str]:
+    def names(self) -> Iterable[str]:
         """List the units that it names, its own first: those that a shared cause may explain."""
         return self._names()
 

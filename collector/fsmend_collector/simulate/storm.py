@@ -154,7 +154,8 @@ class _Feeding:
         self._note(self._diagnosis.observe(one, one.received_ns))
 
     def _note(self, changes: Iterable[IncidentChange]) -> None:
-        self._told.update((change.view.id, change) for change in changes)
+        for change in changes:
+            self._told[change.view.id] = change
 
     def _tick(self, now_ns: int) -> None:
         if isinstance(self._diagnosis, GroupScan):
