@@ -39,6 +39,7 @@ class Fault:
 
     Attributes:
         key: what it is of.
+        provisional: as of the key.
         generation: the unit's incidents of this family are numbered from 0.
         others_ns: latest error that stands for more places than it names, 0: none does.
         opened_ns: when it became an incident, 0: it has not crossed its rate yet.
@@ -65,6 +66,7 @@ class Fault:
         "opened_ns",
         "others_ns",
         "places",
+        "provisional",
         "running",
         "settled",
         "tally",
@@ -75,6 +77,7 @@ class Fault:
 
     def __init__(self, key: FaultKey, generation: int, config: DiagnosisConfig) -> None:
         self.key = key
+        self.provisional = key.provisional
         self.generation = generation
         self.id = incident_id(key, generation)
         self._config = config
@@ -86,7 +89,7 @@ class Fault:
         self.latest: dict[str, int] = {}
         self._windows = _NO_WINDOW
         self._proofs = _NO_PROOF
-        self._scopes: dict[str, tuple[int, int, bool]] = {}
+        self._scopes: dict[str, tuple[int, int, bool]] | None = None
         self._ever_sick = _NONE
         self.others_ns = 0
         self.opened_ns = 0
@@ -137,6 +140,7 @@ class Fault:
             self._parts.take(evidence)
         if evidence.sick is not None and evidence.scope:
             new = (evidence.time_ns, evidence.host_ns, evidence.sick)
+            self._scopes = self._scopes or {}
             self._scopes[evidence.scope] = max(self._scopes.get(evidence.scope, new), new)
             if evidence.sick:
                 self._ever_sick |= {evidence.scope}
@@ -171,12 +175,13 @@ class Fault:
             self._parts.take_row(place, time_ns)
         if place.xfs_sick:
             scope = scope_name(place.xfs_scope, place.ino or place.xfs_number)
+            self._scopes = self._scopes or {}
             self._scopes[scope] = (time_ns, 0, True)
             self._ever_sick |= {scope}
 
     def _parts_healthy(self) -> tuple[int, str]:
         """Return since when every part that was sick is healthy, or (0, "")."""
-        parts = [self._scopes[scope] for scope in self._ever_sick]
+        parts = [self._scopes[scope] for scope in self._ever_sick] if self._scopes else []
         if not parts or any(sick for *_, sick in parts):
             return 0, ""
         return max(time for time, *_ in parts), f"healthy again: {', '.join(sorted(self._ever_sick))}"
@@ -231,11 +236,14 @@ class Fault:
             severity = max(severity, CLASSES[name].severity)
         return severity
 
-    def plain(self) -> tuple[int, int, bool] | None:
-        """Return what decides code, state and severity while nothing but errors came; None: something else did."""
+    def plain(self) -> int:
+        """Return what decides code, state and severity while nothing but errors came, as one number; 0: else came.
+
+        A small number takes no room and costs no look into memory, and there is one for each unit that fails.
+        """
         if self._proofs or self.settled[0] or self._scopes or self.running or self.merged_into or self.muted_until_ns:
-            return None
-        return (len(self.latest), self.tally.severity, self.tally.live)
+            return 0
+        return len(self.latest) << 4 | self.tally.severity << 1 | self.tally.live
 
     @property
     def stands_still(self) -> bool:

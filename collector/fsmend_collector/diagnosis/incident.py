@@ -113,7 +113,7 @@ def own_names(fault: Fault) -> tuple[str, str]:
     """Name the device and the filesystem that a fault is of; empty where there is none or it is not known."""
     if fault.key.family == _SILENCE:
         return fault.key.agent_id, ""
-    known = "" if fault.key.provisional else fault.key.value
+    known = "" if fault.provisional else fault.key.value
     if fault.key.family == _INTEGRITY:
         return _worst_device(fault), known
     return known, min(fault.tally.filesystems, default="")
@@ -227,7 +227,7 @@ def fault_of(incident: incident_pb2.Incident, key: FaultKey, generation: int, co
         if member.filesystem_uuid:
             tally.filesystems[member.filesystem_uuid] = member.filesystem_type
         if member.device_id:
-            tally.devices[member.device_id] = member.device_name
+            tally.take_device(member.device_id, member.device_name)
     tally.devids = {int(one.value): 1 for one in incident.suspects if one.dimension == DEVID_DIMENSION}
     fault.others_ns = latest_ns if incident.others_unknown else 0
     for place in incident.places:

@@ -113,29 +113,33 @@ class Ledger:
             pending.append(event_id)
         if not fault.opened_ns:
             return []
-        self._waiting[fault.key] = None
+        if not told.waits:
+            told.waits = True
+            self._waiting[fault.key] = None
         if len(pending) < _PENDING_KEPT and self._as_told(fault):
             return []
         return self.tell(fault, now_ns)
 
     def _as_told(self, fault: Fault) -> bool:
         """Say whether a fault surely has the face that was told; it may have it otherwise too."""
-        return fault.told.plain is not None and fault.told.plain == self._plain(fault)
+        return fault.told.plain != 0 and fault.told.plain == self._plain(fault)
 
-    def _plain(self, fault: Fault) -> tuple[int, int, bool] | None:
-        """Return what decides how a fault is shown that only grows; None: more than that."""
+    def _plain(self, fault: Fault) -> int:
+        """Return what decides how a fault is shown that only grows; 0: more than that."""
         plain = fault.plain()
-        if plain is not None and fault.key.family == _INTEGRITY:
+        if plain and fault.key.family == _INTEGRITY:
             others = self._by_agent[fault.key.agent_id]
-            return None if any(key.family == _DEVICE for key in others) else plain
+            return 0 if any(key.family == _DEVICE for key in others) else plain
         return plain
 
     def waiting(self) -> list[Fault]:
         """Return faults that grew and wait for `tell` with `flush`, those that wait longest; the others wait on."""
         keys = list(islice(self._waiting, _GROWTH_TOLD))
-        for key in keys:
-            del self._waiting[key]
-        return [self._faults[key] for key in keys]
+        faults = [self._faults[key] for key in keys]
+        for fault in faults:
+            del self._waiting[fault.key]
+            fault.told.waits = False
+        return faults
 
     def beneath(self, fault: Fault) -> Fault | None:
         """Return the active fault of a device below a filesystem, the smallest id of several."""

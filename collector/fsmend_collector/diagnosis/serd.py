@@ -29,9 +29,13 @@ class SerdWindow:
 
     def add(self, time_ns: int, location: str, count: int) -> bool:
         """Add an error that stands for `count` occurrences; say whether the rule is crossed (at least N)."""
-        insort(self._entries, (time_ns, location, count))
+        entries, entry = self._entries, (time_ns, location, count)
+        if not entries or entries[-1] <= entry:
+            entries.append(entry)  # as most come by time
+        else:
+            insort(entries, entry)
         self._total += count
-        self._forget(self._entries[-1][0] - self._keep_ns)
+        self._forget(entries[-1][0] - self._keep_ns)
         rule, total = self._rule, self._total
         if total < rule.count and total < rule.long_count and total < rule.repeats:
             return False  # whatever the window

@@ -31,6 +31,9 @@ class Tally:
     __slots__ = (
         "_counted",
         "_counts",
+        "_device",
+        "_device_name",
+        "_devices",
         "_earliest",
         "_first",
         "_host",
@@ -44,7 +47,6 @@ class Tally:
         "base",
         "base_sources",
         "device_errors",
-        "devices",
         "devids",
         "errnos",
         "evidence_count",
@@ -74,7 +76,8 @@ class Tally:
         self._read_before = self.base_sources = _NO_NAME
         self.errnos = _NO_NUMBER
         self.filesystems: dict[str, str] = {}
-        self.devices: dict[str, str] = {}
+        self._device = self._device_name = ""  # the first; most units have no other
+        self._devices: dict[str, str] | None = None
         self.device_errors = _NO_ERRORS
         self.devids = _NO_DEVID
         self.severity: event_pb2.Severity.ValueType = event_pb2.SEVERITY_UNSPECIFIED
@@ -140,9 +143,8 @@ class Tally:
         if evidence.filesystem_uuid:
             kind = self.filesystems.get(evidence.filesystem_uuid, "")
             self.filesystems[evidence.filesystem_uuid] = max(kind, evidence.filesystem_type)
-        device_id = evidence.device_id
-        if device_id and (device_id not in self.devices or self.devices[device_id] < evidence.device_name):
-            self.devices[device_id] = evidence.device_name
+        if evidence.device_id:
+            self.take_device(evidence.device_id, evidence.device_name)
         if evidence.devid:
             self.devids = {**self.devids, evidence.devid: self.devids.get(evidence.devid, 0) + evidence.count}
         if evidence.devid and evidence.device_id:
@@ -163,6 +165,24 @@ class Tally:
     def sources(self) -> frozenset[str]:
         """Return who saw it."""
         return self.base_sources | self._read_before | {source for source, _ in self._all_counts()}
+
+    def take_device(self, device_id: str, name: str) -> None:
+        """Keep a device, and the last by alphabet of its names."""
+        if not self._device:
+            self._device = device_id
+        if device_id == self._device:
+            if name:
+                self._device_name = max(self._device_name, name)
+            return
+        if self._devices is None:
+            self._devices = {}
+        self._devices[device_id] = max(self._devices.get(device_id, ""), name)
+
+    @property
+    def devices(self) -> dict[str, str]:
+        """Return the names of the devices by their ids, in a new table."""
+        first = {self._device: self._device_name} if self._device else {}
+        return {**first, **self._devices} if self._devices else first
 
     def name(self, field: str, value: str, time_ns: int) -> None:
         """Keep the earliest value of a field that is not empty."""

@@ -15,10 +15,11 @@ class Told:
         told_ns: when, collector's wall clock.
         occurrences: that were told.
         pending: ids of the events that came since.
-        plain: what decided its look, while nothing but errors came; None: something else did, or nothing was told.
+        waits: it is among those that the ledger tells in time.
+        plain: what decided its look, while nothing but errors came; 0: something else did, or nothing was told.
     """
 
-    __slots__ = ("face", "occurrences", "pending", "plain", "state", "told_ns")
+    __slots__ = ("face", "occurrences", "pending", "plain", "state", "told_ns", "waits")
 
     def __init__(self) -> None:
         self.face: Face = ()
@@ -26,4 +27,5 @@ class Told:
         self.told_ns = 0
         self.occurrences = 0
         self.pending: list[str] = []
-        self.plain: tuple[int, int, bool] | None = None
+        self.waits = False
+        self.plain = 0

@@ -80,11 +80,11 @@ class UnitDiagnosis:
         """Count a finding against the fault that it belongs to."""
         key = self._joining.key(evidence, FAMILY_OF_CLASS[fault_class])
         fault = self._ledger.obtain(key)
-        if evidence.agent_id not in self._agents:
-            self._watch(evidence.agent_id)
         if not fault.add(evidence, fault_class, now_ns):
             return []
-        if key.provisional:
+        if fault.tally.evidence_count == 1:
+            self._watch(evidence.agent_id)
+        if fault.provisional:
             self._unplaced.keep(key, evidence)
         if fault_class == "source_broken":
             self._watch(evidence.agent_id).broken.add(evidence.subject)
@@ -246,7 +246,7 @@ class UnitDiagnosis:
 
     def retire_agent(self, agent_id: str, now_ns: int) -> list[IncidentChange]:
         """Take the word that a host has left the fleet as the proof that closes all its incidents."""
-        self._agents.pop(agent_id, None)
+        self._agents[agent_id] = AgentWatch()
         self._away.pop(agent_id, None)
         return self._ledger.settle_agent(agent_id, "the agent was revoked: its host left the fleet", now_ns)
 
@@ -280,7 +280,7 @@ class UnitDiagnosis:
         changes = self._place(agent_id, now_ns)
         present = {device.ref.id for device in inventory.devices}
         for fault in self._ledger.of_agent(agent_id):
-            if fault.key.family != Family.DEVICE.value or fault.key.value in present or fault.key.provisional:
+            if fault.key.family != Family.DEVICE.value or fault.key.value in present or fault.provisional:
                 continue
             elsewhere = [self._joining.devices(agent_id, uuid) for uuid in fault.tally.filesystems]
             if elsewhere and all(devices and fault.key.value not in devices for devices in elsewhere):
