@@ -8,7 +8,7 @@ from functools import cache
 from fsmend_collector.diagnosis.groups.aspects import ASPECTS, DEVICE, FILESYSTEM
 from fsmend_collector.diagnosis.groups.dimensions import dimension
 from fsmend_collector.diagnosis.groups.population import Population
-from fsmend_collector.diagnosis.groups.rates import Expectation, Rates
+from fsmend_collector.diagnosis.groups.rates import AspectGroup, Expectation, Rates
 from fsmend_collector.diagnosis.groups.settings import DAY_NS, ScanSettings
 from fsmend_collector.diagnosis.groups.tails import gamma_poisson_sf
 from fsmend_collector.diagnosis.groups.views import Group, HostView
@@ -17,6 +17,8 @@ _NESTED = 8.0  # six lengths of windows and the sequential test, all of which lo
 _NEVER = 1 << 30
 _KEPT = 50_000
 _Key = tuple[str, Group, int, int]
+Limits = tuple[tuple[int, int], ...]
+"""How many units are too many, and in how long a window in seconds; the lowest limit first."""
 
 
 @dataclass(slots=True)
@@ -35,7 +37,8 @@ class Counting:
     generation: int = 0
     _here: dict[str, dict[Group, list[int]]] = field(default_factory=dict)
     _thresholds: dict[_Key, int] = field(default_factory=dict)
-    _alike: dict[tuple[str, str, int, tuple[int, ...], int], tuple[int, ...]] = field(default_factory=dict)
+    _own: dict[tuple[AspectGroup, tuple[int, ...], int], Limits] = field(default_factory=dict)
+    _alike: dict[tuple[str, str, int, tuple[int, ...], int], Limits] = field(default_factory=dict)
     _least: dict[tuple[float, float, float], int] = field(default_factory=dict)
 
     def learn(self, view: HostView) -> None:
@@ -51,22 +54,33 @@ class Counting:
         for group in self._here.pop(agent_id, {}):
             self.local.pop(group, None)
 
-    def limits(self, aspect: str, group: Group, windows_seconds: tuple[int, ...], day: int) -> tuple[int, ...]:
-        """Return the threshold of each window that ends on a day. Groups without a history of their own are alike."""
-        if (aspect, group) in self.rates.groups:
-            return tuple(self.threshold(aspect, group, seconds, day * DAY_NS) for seconds in windows_seconds)
-        key = (aspect, group[0], self.units(group, ASPECTS[aspect].kind), windows_seconds, day)
-        known = self._alike.get(key)
+    def limits(self, key: AspectGroup, windows_seconds: tuple[int, ...], day: int) -> Limits:
+        """Return the thresholds of windows that end on a day, each with its window in seconds, the lowest first.
+
+        Groups without a history of their own are alike.
+        """
+        aspect, group = key
+        if key in self.rates.groups:
+            mine = (key, windows_seconds, day)
+            known = self._own.get(mine)
+            if known is None:
+                rows = [(self.threshold(aspect, group, one, day * DAY_NS), one) for one in windows_seconds]
+                known = self._own[mine] = tuple(sorted(rows))
+            return known
+        alike = (aspect, group[0], self.units(group, ASPECTS[aspect].kind), windows_seconds, day)
+        known = self._alike.get(alike)
         if known is None:
             if len(self._alike) > _KEPT:
                 self._alike.clear()
-            known = self._alike[key] = tuple(self._find(aspect, group, seconds, day) for seconds in windows_seconds)
+            rows = [(self._find(aspect, group, one, day), one) for one in windows_seconds]
+            known = self._alike[alike] = tuple(sorted(rows))
         return known
 
     def forget_thresholds(self) -> None:
         """Find thresholds anew: the population has changed."""
         self.generation += 1
         self._thresholds.clear()
+        self._own.clear()
         self._alike.clear()
 
     def units(self, group: Group, kind: int) -> int:
@@ -111,6 +125,7 @@ class Counting:
         if known is None:
             if len(self._thresholds) > _KEPT:
                 self._thresholds.clear()
+                self._own.clear()
             known = self._thresholds[key] = self._find(aspect, group, seconds, day)
         return known
 

@@ -7,24 +7,15 @@ is higher than chance lifts it within the budget, and the rise began where the s
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 _HOUR_NS = 3_600_000_000_000
 _LOG_FROM = 128  # fewer marks are walked over anew
 _LOG_KEPT = 4_096
 
 
-class _Step(NamedTuple):
-    """What one mark changed, so that it can be taken back."""
-
-    sum: float
-    onset_ns: int
-    at_ns: int
-    hosts: dict[str, int]
-    host: str
-    host_ns: int | None
-    found: int
-    found_end_ns: int
+_Step = tuple[float, int, int, dict[str, int], str, int | None, int, int]
+"""What one mark changed, so that it can be taken back: the sum, its onset, the newest mark and the hosts before it, its
+host, when that had shown one, how many crossings were found, and when the newest of them ended."""
 
 
 @dataclass(slots=True)
@@ -65,44 +56,40 @@ class Drift:
             per_hour: marks that the whole group is expected to show.
             height: where it crosses; see `bound`.
         """
-        sum_before, onset_ns, at_ns = self.sum, self.onset_ns, self.at_ns
+        value, onset_ns, at_ns, hosts, found = self.sum, self.onset_ns, self.at_ns, self.hosts, self.found
         self.count += 1
-        if self.at_ns:
-            self.sum -= (self.ratio - 1) * per_hour * (time_ns - self.at_ns) / _HOUR_NS
-        self.at_ns = time_ns
-        hosts = self.hosts
-        if self.sum <= 0:
-            self.sum, self.onset_ns = 0.0, time_ns
-            self.hosts = {}
+        if at_ns:
+            value -= (self.ratio - 1) * per_hour * (time_ns - at_ns) / _HOUR_NS
+        if value <= 0:
+            value, self.onset_ns, self.hosts = 0.0, time_ns, {}
         newest = self.hosts.get(host)
-        found = self.found
-        found_end_ns = found[-1][1] if found else 0
         if self.count > _LOG_FROM:
-            self._log.append(_Step(sum_before, onset_ns, at_ns, hosts, host, newest, len(found), found_end_ns))
+            found_end_ns = found[-1][1] if found else 0
+            self._log.append((self.sum, onset_ns, at_ns, hosts, host, newest, len(found), found_end_ns))
         if newest is None or time_ns - newest >= self.quiet_ns:
-            self.sum += self._rise
-        self.hosts[host] = time_ns
-        if self.sum >= height:
+            value += self._rise
+        self.sum, self.at_ns, self.hosts[host] = value, time_ns, time_ns
+        if value >= height:
             if found and found[-1][0] == self.onset_ns:
                 found[-1] = (self.onset_ns, time_ns)
             else:
                 found.append((self.onset_ns, time_ns))
-        return self.sum
+        return value
 
     def back(self, count: int) -> bool:
         """Take the newest marks back until so many are left; say whether so far back was remembered."""
         if self.count - count > len(self._log):
             return False
         while self.count > count:
-            step = self._log.pop()
-            if step.hosts is self.hosts and step.host_ns is None:
-                del self.hosts[step.host]
-            elif step.hosts is self.hosts and step.host_ns is not None:
-                self.hosts[step.host] = step.host_ns
-            self.sum, self.onset_ns, self.at_ns, self.hosts = step.sum, step.onset_ns, step.at_ns, step.hosts
-            del self.found[step.found :]
+            value, onset_ns, at_ns, hosts, host, host_ns, found, found_end_ns = self._log.pop()
+            if hosts is self.hosts and host_ns is None:
+                del self.hosts[host]
+            elif hosts is self.hosts and host_ns is not None:
+                self.hosts[host] = host_ns
+            self.sum, self.onset_ns, self.at_ns, self.hosts = value, onset_ns, at_ns, hosts
+            del self.found[found:]
             if self.found:
-                self.found[-1] = (self.found[-1][0], step.found_end_ns)
+                self.found[-1] = (self.found[-1][0], found_end_ns)
             self.count -= 1
         return True
 

@@ -1,7 +1,8 @@
 """Marks: when did a unit begin to fail? A function of the set of its errors, whatever their order."""
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from fsmend_collector.diagnosis.groups.settings import HOUR_NS
 from fsmend_collector.diagnosis.groups.views import Group, HostView
@@ -44,84 +45,96 @@ class Mark:
 
 
 @dataclass(slots=True)
-class Sightings:
-    """The errors of one unit in one aspect, the earliest of every hour; and the marks that follow from them.
+class Hour:
+    """What one hour showed of one unit in one aspect.
 
     Attributes:
-        signatures: hour → the first by name; empty for units that have none.
+        end_ns: when it ends, wall clock; tells the hours apart.
+        time_ns: collector's wall clock of its earliest error.
+        evidence: id of that event.
+        signature: the first by name; empty: none was seen.
+        mark: the one that begins in it.
     """
 
-    quiet_hours: int
-    hours: list[int] = field(default_factory=list)
-    first: dict[int, tuple[int, str]] = field(default_factory=dict)
-    marks: dict[int, Mark] = field(default_factory=dict)
-    signatures: dict[int, str] | None = None
+    end_ns: int
+    time_ns: int
+    evidence: str
+    signature: str = ""
+    mark: Mark | None = None
 
-    def sign(self, time_ns: int, signature: str) -> Mark | None:
-        """Take the signature of an error; return the mark that has another one by it."""
-        if self.signatures is None:
-            self.signatures = {}
-        hour = time_ns // HOUR_NS
-        known = self.signatures.get(hour)
-        if known is not None and known <= signature:
-            return None
-        self.signatures[hour] = signature
-        mark = self.marks.get(hour)
-        if mark is not None:
-            mark.signature = signature
-        return mark
-
-    def signature(self, hour: int) -> str:
-        """Return the signature of an hour; empty: none was seen."""
-        return self.signatures.get(hour, "") if self.signatures else ""
-
-    def add(self, time_ns: int, event_id: str) -> bool:
-        """Take an error; say whether the marks may have changed."""
-        hour = time_ns // HOUR_NS
-        known = self.first.get(hour)
-        new = (time_ns, event_id)
-        if known is not None and known <= new:
+    def sign(self, signature: str) -> bool:
+        """Take the signature of an error; say whether there is a mark that has another one by it."""
+        if self.signature and self.signature <= signature:
             return False
-        if known is None:
-            insort(self.hours, hour)
-        self.first[hour] = new
-        return hour in self.marks or known is None
+        self.signature = signature
+        if self.mark is None:
+            return False
+        self.mark.signature = signature
+        return True
+
+
+_end = attrgetter("end_ns")
+
+
+@dataclass(slots=True)
+class Sightings:
+    """The errors of one unit in one aspect: what each hour showed, by time; and the marks that follow from them.
+
+    Attributes:
+        quiet_ns: hours at most so far apart belong together.
+    """
+
+    quiet_ns: int
+    hours: list[Hour] = field(default_factory=list)
+
+    def repeats(self, time_ns: int, signature: str) -> bool:
+        """Say whether an error only repeats what the newest hour showed before; most do, in a storm."""
+        hour = self.hours[-1]
+        return hour.time_ns < time_ns < hour.end_ns and (not signature or "" < hour.signature <= signature)
+
+    def add(self, time_ns: int, event_id: str) -> tuple[Hour, bool]:
+        """Take an error; return its hour, and whether the marks may have changed."""
+        end_ns = time_ns - time_ns % HOUR_NS + HOUR_NS
+        place = bisect_left(self.hours, end_ns, key=_end)
+        if place == len(self.hours) or self.hours[place].end_ns != end_ns:
+            hour = Hour(end_ns, time_ns, event_id)
+            self.hours.insert(place, hour)
+            return hour, True
+        hour = self.hours[place]
+        if (hour.time_ns, hour.evidence) <= (time_ns, event_id):
+            return hour, False
+        hour.time_ns, hour.evidence = time_ns, event_id
+        return hour, hour.mark is not None
+
+    @property
+    def marks(self) -> list[Mark]:
+        """Return when the unit began to fail."""
+        return [hour.mark for hour in self.hours if hour.mark is not None]
 
     def update(self, key: UnitKey) -> tuple[list[Mark], list[Mark]]:
         """Bring the marks in line with the errors; return those that went and those that came."""
-        if len(self.hours) == 1 and not self.marks:
-            hour = self.hours[0]
-            self.marks[hour] = mark = Mark(
-                self.first[hour][0], key, self.first[hour][1], signature=self.signature(hour)
-            )
-            return [], [mark]
-        wanted = {}
+        gone, come = [], []
         previous = None
         for hour in self.hours:
-            if previous is None or hour - previous > self.quiet_hours:
-                wanted[hour] = self.first[hour]
-            previous = hour
-        gone = [mark for hour, mark in self.marks.items() if wanted.get(hour) != (mark.time_ns, mark.evidence)]
-        kept = {hour: mark for hour, mark in self.marks.items() if wanted.get(hour) == (mark.time_ns, mark.evidence)}
-        come = {
-            hour: Mark(time_ns, key, event_id, signature=self.signature(hour))
-            for hour, (time_ns, event_id) in wanted.items()
-            if hour not in kept
-        }
-        self.marks = {**kept, **come}
-        return gone, list(come.values())
+            begins = previous is None or hour.end_ns - previous > self.quiet_ns
+            previous = hour.end_ns
+            mark = hour.mark
+            if mark is not None and not (begins and (mark.time_ns, mark.evidence) == (hour.time_ns, hour.evidence)):
+                gone.append(mark)
+                mark = hour.mark = None
+            if begins and mark is None:
+                hour.mark = Mark(hour.time_ns, key, hour.evidence, signature=hour.signature)
+                come.append(hour.mark)
+        return gone, come
 
     def forget(self, before_ns: int) -> list[Mark]:
         """Forget hours before a time; return the marks that went. An hour that keeps a later one quiet stays."""
-        keep = bisect_left(self.hours, before_ns // HOUR_NS)
-        while 0 < keep < len(self.hours) and self.hours[keep] - self.hours[keep - 1] <= self.quiet_hours:
+        hours = self.hours
+        keep = bisect_right(hours, before_ns, key=_end)
+        while 0 < keep < len(hours) and hours[keep].end_ns - hours[keep - 1].end_ns <= self.quiet_ns:
             keep -= 1
-        old, self.hours = self.hours[:keep], self.hours[keep:]
-        for hour in old:
-            del self.first[hour]
-            if self.signatures:
-                self.signatures.pop(hour, None)
-        return [self.marks.pop(hour) for hour in old if hour in self.marks]
+        old, self.hours = hours[:keep], hours[keep:]
+        return [hour.mark for hour in old if hour.mark is not None]
 
 
 @dataclass(slots=True)

@@ -24,6 +24,9 @@ from fsmend_collector.diagnosis.groups.verdict import Verdict
 from fsmend_collector.diagnosis.groups.views import Group, HostView
 
 _FLEET: Group = ("fleet", FLEET_VALUE)
+_Owned = tuple[frozenset[str], frozenset[str], frozenset[str]]
+"""Of each kind, the units of a host."""
+_NOTHING: _Owned = (frozenset(), frozenset(), frozenset())
 
 
 class GroupScan:
@@ -32,6 +35,7 @@ class GroupScan:
     def __init__(self, population: Population, settings: ScanSettings | None = None) -> None:
         self.settings = settings or ScanSettings()
         self.population = population
+        self._quiet_ns = self.settings.quiet_seconds * SECONDS_NS // HOUR_NS * HOUR_NS
         self.rates = Rates(self.settings)
         self.counting = Counting(self.settings, population, self.rates)
         self.changes: list[Change] = []
@@ -40,7 +44,7 @@ class GroupScan:
         self._views: dict[str, HostView] = {}
         self._sightings: dict[UnitKey, Sightings] = {}
         self._by_day: defaultdict[int, dict[Mark, None]] = defaultdict(dict)
-        self._owned: dict[tuple[str, int], frozenset[str]] = {}
+        self._owned: dict[str, _Owned] = {}
         self._cells = Cells(self.counting)
         self._crossings = Crossings(self.settings, self.counting)
         self._series = self._crossings.series
@@ -65,8 +69,8 @@ class GroupScan:
         self._views[view.agent_id] = view
         if self.journal is not None:
             self.journal.views[view.agent_id] = view
-        self._owned[view.agent_id, DEVICE] = frozenset(one.device_id for one in view.devices)
-        self._owned[view.agent_id, FILESYSTEM] = frozenset(view.filesystems)
+        devices = frozenset(one.device_id for one in view.devices)
+        self._owned[view.agent_id] = (devices, frozenset(view.filesystems), frozenset())
         self._cells.forget(view.agent_id)
         self.counting.learn(view)
 
@@ -89,16 +93,18 @@ class GroupScan:
 
     def _owns(self, agent_id: str, kind: int, unit: str) -> bool:
         """Say whether the unit is in the host's inventory: of others it speaks against its own host only."""
-        owned = self._owned.get((agent_id, kind))
+        owned = self._owned.get(agent_id, _NOTHING)[kind]
         return not owned or unit in owned
 
     def _unit(self, evidence: Evidence, aspect: str) -> tuple[int, str]:
         """Name the unit that a finding is counted for: what fails is the disk, where it is known."""
-        view = self._views.get(evidence.agent_id)
         if ASPECTS[aspect].kind == FILESYSTEM:
             return FILESYSTEM, evidence.filesystem_uuid or evidence.device_id or evidence.device_name
-        if evidence.device_id or view is None:
-            return DEVICE, evidence.device_id or evidence.device_name or evidence.filesystem_uuid
+        if evidence.device_id:
+            return DEVICE, evidence.device_id
+        view = self._views.get(evidence.agent_id)
+        if view is None:
+            return DEVICE, evidence.device_name or evidence.filesystem_uuid
         below = view.filesystems.get(evidence.filesystem_uuid, ("", (), ""))
         if len(below[1]) == 1 and not below[2]:
             return DEVICE, below[1][0]
@@ -111,14 +117,18 @@ class GroupScan:
         """Take an error of a unit, and the signature of a filesystem's."""
         sightings = self._sightings.get(key)
         if sightings is None:
-            sightings = self._sightings[key] = Sightings(self.settings.quiet_seconds * SECONDS_NS // HOUR_NS)
-        signed = sightings.sign(time_ns, signature) if signature else None
-        if signed is not None:
-            self._crossings.dirty.update(dict.fromkeys(signed.keys))
-        moved = sightings.add(time_ns, event_id)
-        if self.journal is not None and (moved or signed is not None):
-            hour = time_ns // HOUR_NS
-            self.journal.note(key, *sightings.first[hour], sightings.signature(hour))
+            view = self._views.get(key[2])
+            if view is not None:  # one name for all that is kept of a host
+                key = (key[0], key[1], view.agent_id, key[3])
+            sightings = self._sightings[key] = Sightings(self._quiet_ns)
+        elif sightings.repeats(time_ns, signature):
+            return
+        hour, moved = sightings.add(time_ns, event_id)
+        signed = bool(signature) and hour.sign(signature)
+        if signed and hour.mark is not None:
+            self._crossings.touch(hour.mark)
+        if self.journal is not None and (moved or signed):
+            self.journal.note(key, hour.time_ns, hour.evidence, hour.signature)
         if not moved:
             return
         gone, come = sightings.update(key)
@@ -163,7 +173,7 @@ class GroupScan:
         found: dict[Group, int] = {}
         for aspect, row in ASPECTS.items():
             sightings = self._sightings.get((aspect, row.kind, agent_id, unit))
-            for mark in sightings.marks.values() if sightings else ():
+            for mark in sightings.marks if sightings else ():
                 for group in mark.groups:
                     expected = self.counting.expect(aspect, group, mark.time_ns)
                     if expected.per_hour * self.counting.units(group, row.kind) * 48 >= 0.1:
@@ -250,7 +260,7 @@ class GroupScan:
         for day in [day for day in self._by_day if (day + 1) * DAY_NS < before_ns]:
             del self._by_day[day]
         for agent_id in self._views.keys() - hosts:
-            del self._views[agent_id], self._owned[agent_id, DEVICE], self._owned[agent_id, FILESYSTEM]
+            del self._views[agent_id], self._owned[agent_id]
             self.counting.forget(agent_id)
             self._cells.forget(agent_id)
         for group in self._crossings.forget_empty():

@@ -1,26 +1,30 @@
 """Series: the marks of one group in one aspect by time, and the windows in which there are too many.
 
 What crosses is a function of the set of marks: it is found by one walk over them in the order of time. Marks that come
-in that order cost their own step of the walk only; one that comes late takes the walk back to a state before it.
+in that order cost their own step of the walk only, and less while all windows hold enough as it is; one that comes late
+takes the walk back to a state before it.
 """
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
 
+from fsmend_collector.diagnosis.groups.counting import Limits
+from fsmend_collector.diagnosis.groups.drift import Drift
 from fsmend_collector.diagnosis.groups.marks import Mark
+from fsmend_collector.diagnosis.groups.rates import AspectGroup
 from fsmend_collector.diagnosis.groups.settings import DAY_NS
 
 _SECONDS_NS = 1_000_000_000
 _STATES_FROM = 64  # shorter series are walked anew
 _STATE_EVERY = 256
-Limits = Callable[[int], tuple[int, ...]]
-"""A day since 1970 → how many units are too many, for each window that is looked at."""
+LimitsOf = Callable[[int], Limits]
+"""A day since 1970 → the limits of windows that end on it."""
 
-_identity = attrgetter("identity")
-_time = attrgetter("time_ns")
+_key = attrgetter("key")
 
 
 @dataclass(slots=True)
@@ -48,19 +52,25 @@ class _Reach:
     enough: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Series:
     """The marks of one group in one aspect.
 
     Attributes:
         wide: the group spans hosts; then hosts are counted, not units.
+        key: aspect and group.
         marks: by time.
+        times: of the marks, in nanoseconds: what is looked for is a time, and numbers side by side are found sooner.
         crossings: length of the window in seconds → intervals, by time; 0: what the sequential test found.
+        drift: the sequential test, once there are marks enough for it.
     """
 
     wide: bool
+    key: AspectGroup = ("", ("", ""))
     marks: list[Mark] = field(default_factory=list)
+    times: "array[int]" = field(default_factory=lambda: array("q"))
     crossings: dict[int, list[Interval]] = field(default_factory=dict)
+    drift: Drift | None = None
     _walked: int = 0
     _hosts: dict[str, int] = field(default_factory=dict)
     _recent: OrderedDict[str, int] | None = None
@@ -68,31 +78,52 @@ class Series:
     _reaches: dict[int, _Reach] = field(default_factory=dict)
     _states: list[tuple[int, dict[int, tuple[int, int, int, int, int]]]] = field(default_factory=list)
 
-    def insert(self, mark: Mark) -> int:
-        """Take a mark in; return its position."""
-        at = len(self.marks)
-        if not at or mark.identity > self.marks[-1].identity:
+    def insert(self, mark: Mark) -> None:
+        """Take a mark in."""
+        if not self.times or mark.time_ns > self.times[-1]:
             self.marks.append(mark)
+            self.times.append(mark.time_ns)
         else:
-            at = bisect_left(self.marks, mark.identity, key=_identity)
+            at = self._place(mark)
             self.marks.insert(at, mark)
+            self.times.insert(at, mark.time_ns)
             self._back(at)
+            self._drift_back(at)
         if self.wide:
             self._hosts[mark.agent_id] = self._hosts.get(mark.agent_id, 0) + 1
-        return at
 
-    def remove(self, mark: Mark) -> int:
+    def remove(self, mark: Mark) -> None:
+        """Take a mark out that was none."""
+        self._drift_back(self._take_out(mark))
+
+    def drop(self, mark: Mark) -> None:
+        """Take a mark out whose time is over."""
+        self._take_out(mark)
+        if self.drift is not None:  # its share of the sum stays: walked over anew, old bursts would cross for ever
+            self.drift.count -= 1
+
+    def _take_out(self, mark: Mark) -> int:
         """Take a mark out; return the position that it had, or where it would be."""
-        at = bisect_left(self.marks, mark.identity, key=_identity)
+        at = self._place(mark)
         if at == len(self.marks) or self.marks[at] is not mark:
             return at
-        del self.marks[at]
+        del self.marks[at], self.times[at]
         self._back(at)
         if self.wide:
             self._hosts[mark.agent_id] -= 1
             if not self._hosts[mark.agent_id]:
                 del self._hosts[mark.agent_id]
         return at
+
+    def _drift_back(self, at: int) -> None:
+        """Take the sequential test back to before a position that changed; one that cannot is walked anew."""
+        if self.drift is not None and at < self.drift.count and not self.drift.back(at):
+            self.drift = None
+
+    def _place(self, mark: Mark) -> int:
+        """Return where a mark is or belongs: by its time, and at one time by its unit."""
+        low, high = self.span(mark.time_ns, mark.time_ns)
+        return bisect_left(self.marks, mark.key, low, high, key=_key) if low < high else low
 
     @property
     def counted(self) -> int:
@@ -101,43 +132,59 @@ class Series:
 
     def span(self, start_ns: int, end_ns: int) -> tuple[int, int]:
         """Return the positions of the marks of a time, both ends included: from the first to before the last."""
-        return bisect_left(self.marks, start_ns, key=_time), bisect_right(self.marks, end_ns, key=_time)
+        return bisect_left(self.times, start_ns), bisect_right(self.times, end_ns)
 
     def between(self, start_ns: int, end_ns: int) -> list[Mark]:
         """Return the marks of a time, both ends included."""
         low, high = self.span(start_ns, end_ns)
         return self.marks[low:high]
 
-    def evaluate(self, windows_seconds: tuple[int, ...], least_units: int, limits: Limits) -> bool:
+    def evaluate(self, least_units: int, limits: LimitsOf) -> bool:
         """Walk over what is new; say whether anything crosses now or did before.
 
         Args:
-            windows_seconds: lengths of the windows.
             least_units: no limit is lower.
-            limits: of each window.
+            limits: of each day.
         """
         had = bool(self.crossings)
         if self._walked < len(self.marks) and self.counted >= least_units:
-            day, rows = -1, []
-            for at in range(self._walked, len(self.marks)):
-                today = self.marks[at].time_ns // DAY_NS
-                if today != day:
-                    day, rows = today, sorted(zip(limits(today), windows_seconds, strict=True))
-                    rows = [row for row in rows if row[0] <= self.counted]
-                self._step(at, rows)
-                self._walked = at + 1
-                if not self._walked % _STATE_EVERY:
-                    self._remember()
-            self._remember()
+            while self._walked < len(self.marks):
+                self._walk(limits)
+                self._remember()
         return had or bool(self.crossings)
+
+    def _walk(self, limits: LimitsOf) -> None:
+        """Walk over what is new of one day, up to where the next state is kept."""
+        first = self._walked
+        day = self.times[first] // DAY_NS
+        until = min(len(self.marks), first - first % _STATE_EVERY + _STATE_EVERY)
+        until = bisect_left(self.times, (day + 1) * DAY_NS, first, until)
+        counted = self.counted
+        rows = [row for row in limits(day) if row[0] <= counted]
+        if self._all_hold(rows, self.times[until - 1]):
+            self._recent = None
+        else:
+            for at in range(first, until):
+                self._step(at, rows)
+        self._walked = until
+
+    def _all_hold(self, rows: list[tuple[int, int]], end_ns: int) -> bool:
+        """Say whether all windows up to a time still hold what the last walk back found; then they last until it."""
+        for least, seconds in rows:
+            reach = self._reaches.get(seconds)
+            if reach is None or reach.from_ns < end_ns - seconds * _SECONDS_NS or least > reach.enough:
+                return False
+        for _, seconds in rows:
+            self.crossings[seconds][-1].end_ns = end_ns
+        return True
 
     def _step(self, at: int, rows: list[tuple[int, int]]) -> None:
         """Look at the windows that end with one mark."""
-        mark = self.marks[at]
-        end_ns = mark.time_ns
+        end_ns = self.times[at]
         if self._recent is not None:
-            self._recent[mark.agent_id] = end_ns
-            self._recent.move_to_end(mark.agent_id)
+            agent_id = self.marks[at].agent_id
+            self._recent[agent_id] = end_ns
+            self._recent.move_to_end(agent_id)
         waiting = []
         for row in rows:
             least, seconds = row
@@ -145,7 +192,7 @@ class Series:
             reach = self._reaches.get(seconds)
             if reach is not None and reach.from_ns >= from_ns and least <= reach.enough:
                 self.crossings[seconds][-1].end_ns = end_ns  # the window still holds all that the last walk back found
-            elif at + 1 >= least and self.marks[at + 1 - least].time_ns >= from_ns:
+            elif at + 1 >= least and self.times[at + 1 - least] >= from_ns:
                 waiting.append(row)
         if not waiting:
             return
@@ -157,7 +204,7 @@ class Series:
 
     def _enough(self, at: int, waiting: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Return the windows with enough hosts, of those that are ordered by how many that is."""
-        end_ns = self.marks[at].time_ns
+        end_ns = self.times[at]
         if self._recent is None or self._deep < waiting[-1][0]:
             self._look_back(at, waiting[-1][0])
         latest = reversed(self._recent.values()) if self._recent is not None else iter(())
@@ -197,9 +244,9 @@ class Series:
 
     def _walk_back(self, at: int, length_ns: int, least: int) -> int | None:
         """Return when the shortest stretch with enough distinct units began; None when the window has too few."""
-        not_before_ns = self.marks[at].time_ns - length_ns
+        not_before_ns = self.times[at] - length_ns
         seen: set[object] = set()
-        while at >= 0 and self.marks[at].time_ns >= not_before_ns:
+        while at >= 0 and self.times[at] >= not_before_ns:
             seen.add(self._name(at))
             if len(seen) >= least:
                 return self._same_hosts(at, seen, not_before_ns)
@@ -208,9 +255,9 @@ class Series:
 
     def _same_hosts(self, at: int, seen: set[object], not_before_ns: int) -> int:
         """Go further back over what the units seen, or their hosts, showed just before."""
-        while at > 0 and self.marks[at - 1].time_ns >= not_before_ns and self._name(at - 1) in seen:
+        while at > 0 and self.times[at - 1] >= not_before_ns and self._name(at - 1) in seen:
             at -= 1
-        return self.marks[at].time_ns
+        return self.times[at]
 
     def _name(self, at: int) -> object:
         mark = self.marks[at]

@@ -13,8 +13,10 @@ from fsmend_collector.diagnosis.groups.settings import DAY_NS, WINDOWS_SECONDS, 
 def test_the_threshold_is_that_of_trying_one_after_the_other(group, rate):
     settings = ScanSettings(rates={"media": rate})
     counting, day = Counting(settings, POPULATION, Rates(settings)), START // DAY_NS
-    limits = counting.limits("media", group, WINDOWS_SECONDS, day)
-    for seconds, limit in zip(WINDOWS_SECONDS, limits, strict=True):
+    limits = counting.limits(("media", group), WINDOWS_SECONDS, day)
+    assert list(limits) == sorted(limits)
+    assert sorted(seconds for _, seconds in limits) == list(WINDOWS_SECONDS)
+    for limit, seconds in limits:
         expected = counting.expect("media", group, day * DAY_NS - seconds * 10**9)
         per_hour, least = expected.per_hour * counting.units(group, 0), settings.least_units
         while counting.spent(group, per_hour, expected.shape, seconds, least) > settings.budget_per_day:

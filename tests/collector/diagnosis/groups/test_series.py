@@ -14,7 +14,7 @@ WINDOWS = (10, 60, 86_400, 300_000)
 
 def limits(day):
     """Return other limits on other days."""
-    return (2, 3, 4 + day % 2, 7)
+    return tuple(sorted(zip((2, 3, 4 + day % 2, 7), WINDOWS, strict=True)))
 
 
 def mark(number, disk, second):
@@ -25,10 +25,11 @@ def naive(marks, *, wide):
     """Return the intervals of each window by a walk back from every mark."""
     marks = sorted(marks, key=lambda one: one.identity)
     crossings = {}
-    for at, seconds in enumerate(WINDOWS):
+    for seconds in WINDOWS:
         found, reach, enough = [], -1, 0
         for end, last in enumerate(marks):
-            least, begin_ns = limits(last.time_ns // DAY_NS)[at], last.time_ns - seconds * SECOND
+            least = next(row[0] for row in limits(last.time_ns // DAY_NS) if row[1] == seconds)
+            begin_ns = last.time_ns - seconds * SECOND
             if found and reach >= begin_ns and least <= enough:
                 found[-1][1] = last.time_ns
                 continue
@@ -77,11 +78,11 @@ def test_marks_in_any_order_looked_at_at_any_time_cross_as_all_of_them_at_once(m
     for one in marks:
         series.insert(one)
         if data.draw(st.booleans()):
-            series.evaluate(WINDOWS, 2, limits)
+            series.evaluate(2, limits)
     gone = data.draw(st.lists(st.sampled_from(marks), unique_by=id, max_size=5)) if marks else []
     for one in gone:
         series.remove(one)
-    series.evaluate(WINDOWS, 2, limits)
+    series.evaluate(2, limits)
     assert shown(series) == naive([one for one in marks if one not in gone], wide=wide)
 
 
@@ -93,10 +94,10 @@ def test_long_series_go_back_to_a_state_before_what_is_late(rng, late):
     for at, one in enumerate(marks):
         series.insert(one)
         if at % 7 == 0:
-            series.evaluate(WINDOWS, 2, limits)
+            series.evaluate(2, limits)
     extra = mark(3, 999, 2 * late)
     series.insert(extra)
-    series.evaluate(WINDOWS, 2, limits)
+    series.evaluate(2, limits)
     assert shown(series) == naive([*marks, extra], wide=True)
 
 
@@ -107,11 +108,24 @@ def test_what_comes_in_order_is_walked_once(monkeypatch):
     series = Series(wide=True)
     for number in range(500):
         series.insert(mark(number % 50, number, number))
-        series.evaluate(WINDOWS, 2, limits)
-    assert len(steps) == 500
+        series.evaluate(2, limits)
+    walked = len(steps)
+    assert walked <= 500
     series.insert(mark(1, 9_999, 498))  # a little late
-    series.evaluate(WINDOWS, 2, limits)
-    assert len(steps) < 510
+    series.evaluate(2, limits)
+    assert len(steps) < walked + 10
+
+
+def test_while_all_windows_hold_enough_as_it_is_nothing_is_stepped_through(monkeypatch):
+    series = Series(wide=True)
+    for number in range(9):
+        series.insert(mark(number, number, 100))
+    series.evaluate(2, limits)
+    monkeypatch.delattr(Series, "_step")
+    for second in range(101, 110):
+        series.insert(mark(second, 0, second))
+        series.evaluate(2, limits)
+    assert [rows[-1].end_ns for rows in series.crossings.values()] == [109 * SECOND] * len(WINDOWS)
 
 
 def test_what_a_time_holds_includes_both_its_ends():
