@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import NamedTuple
 
 from fsmend_collector.diagnosis.groups.counting import Limits
 from fsmend_collector.diagnosis.groups.drift import Drift
@@ -21,6 +22,7 @@ from fsmend_collector.diagnosis.groups.settings import DAY_NS
 _SECONDS_NS = 1_000_000_000
 _STATES_FROM = 64  # shorter series are walked anew
 _STATE_EVERY = 256
+_FOREVER_NS = 1 << 62
 LimitsOf = Callable[[int], Limits]
 """A day since 1970 → the limits of windows that end on it."""
 
@@ -52,6 +54,20 @@ class _Reach:
     enough: int = 0
 
 
+class _Hold(NamedTuple):
+    """Up to when new marks change nothing but when the intervals end: all windows hold what the last walk back found.
+
+    Attributes:
+        limits: for which that is so.
+        below: with so many units, one more window would count.
+        until_ns: wall clock.
+    """
+
+    limits: Limits
+    below: int
+    until_ns: int
+
+
 @dataclass(slots=True, eq=False)
 class Series:
     """The marks of one group in one aspect.
@@ -61,7 +77,6 @@ class Series:
         key: aspect and group.
         marks: by time.
         times: of the marks, in nanoseconds: what is looked for is a time, and numbers side by side are found sooner.
-        crossings: length of the window in seconds → intervals, by time; 0: what the sequential test found.
         drift: the sequential test, once there are marks enough for it.
     """
 
@@ -69,9 +84,11 @@ class Series:
     key: AspectGroup = ("", ("", ""))
     marks: list[Mark] = field(default_factory=list)
     times: "array[int]" = field(default_factory=lambda: array("q"))
-    crossings: dict[int, list[Interval]] = field(default_factory=dict)
     drift: Drift | None = None
     _walked: int = 0
+    _found: dict[int, list[Interval]] = field(default_factory=dict)
+    _hold: _Hold | None = None
+    _held_ns: int = 0
     _hosts: dict[str, int] = field(default_factory=dict)
     _recent: OrderedDict[str, int] | None = None
     _deep: int = 0
@@ -126,6 +143,20 @@ class Series:
         return bisect_left(self.marks, mark.key, low, high, key=_key) if low < high else low
 
     @property
+    def crossings(self) -> dict[int, list[Interval]]:
+        """Return the intervals by time of each length of window in seconds; 0: what the sequential test found."""
+        self._settle()
+        return self._found
+
+    def _settle(self) -> None:
+        """Let what held until now end with the newest mark."""
+        if self._held_ns and self._hold is not None:
+            for least, seconds in self._hold.limits:
+                if least < self._hold.below:
+                    self._found[seconds][-1].end_ns = self._held_ns
+            self._held_ns = 0
+
+    @property
     def counted(self) -> int:
         """Return how many distinct hosts there are, or at most how many units."""
         return len(self._hosts) if self.wide else len(self.marks)
@@ -146,37 +177,44 @@ class Series:
             least_units: no limit is lower.
             limits: of each day.
         """
-        had = bool(self.crossings)
+        had = bool(self._found)
         if self._walked < len(self.marks) and self.counted >= least_units:
             while self._walked < len(self.marks):
                 self._walk(limits)
-                self._remember()
-        return had or bool(self.crossings)
+                if self._walked >= _STATES_FROM:
+                    self._remember()
+        return had or bool(self._found)
 
     def _walk(self, limits: LimitsOf) -> None:
         """Walk over what is new of one day, up to where the next state is kept."""
-        first = self._walked
-        day = self.times[first] // DAY_NS
-        until = min(len(self.marks), first - first % _STATE_EVERY + _STATE_EVERY)
-        until = bisect_left(self.times, (day + 1) * DAY_NS, first, until)
-        counted = self.counted
-        rows = [row for row in limits(day) if row[0] <= counted]
-        if self._all_hold(rows, self.times[until - 1]):
-            self._recent = None
+        first, times = self._walked, self.times
+        day = times[first] // DAY_NS
+        until = min(len(times), first - first % _STATE_EVERY + _STATE_EVERY)
+        if times[until - 1] // DAY_NS != day:
+            until = bisect_left(times, (day + 1) * DAY_NS, first, until)
+        today, counted, hold, end_ns = limits(day), self.counted, self._hold, times[until - 1]
+        if hold is not None and hold.limits is today and counted < hold.below and end_ns <= hold.until_ns:
+            self._held_ns, self._recent = end_ns, None
         else:
-            for at in range(first, until):
-                self._step(at, rows)
+            self._settle()
+            rows = [row for row in today if row[0] <= counted]
+            if rows:
+                for at in range(first, until):
+                    self._step(at, rows)
+            else:
+                self._recent = None
+            self._hold = self._holding(today, rows)
         self._walked = until
 
-    def _all_hold(self, rows: list[tuple[int, int]], end_ns: int) -> bool:
-        """Say whether all windows up to a time still hold what the last walk back found; then they last until it."""
+    def _holding(self, limits: Limits, rows: list[tuple[int, int]]) -> _Hold | None:
+        """Return how long the windows that count hold enough as it is; None: not all of them do."""
+        until_ns = _FOREVER_NS
         for least, seconds in rows:
             reach = self._reaches.get(seconds)
-            if reach is None or reach.from_ns < end_ns - seconds * _SECONDS_NS or least > reach.enough:
-                return False
-        for _, seconds in rows:
-            self.crossings[seconds][-1].end_ns = end_ns
-        return True
+            if reach is None or least > reach.enough:
+                return None
+            until_ns = min(until_ns, reach.from_ns + seconds * _SECONDS_NS)
+        return _Hold(limits, limits[len(rows)][0] if len(rows) < len(limits) else _FOREVER_NS, until_ns)
 
     def _step(self, at: int, rows: list[tuple[int, int]]) -> None:
         """Look at the windows that end with one mark."""
@@ -191,7 +229,7 @@ class Series:
             from_ns = end_ns - seconds * _SECONDS_NS
             reach = self._reaches.get(seconds)
             if reach is not None and reach.from_ns >= from_ns and least <= reach.enough:
-                self.crossings[seconds][-1].end_ns = end_ns  # the window still holds all that the last walk back found
+                self._found[seconds][-1].end_ns = end_ns  # the window still holds all that the last walk back found
             elif at + 1 >= least and self.times[at + 1 - least] >= from_ns:
                 waiting.append(row)
         if not waiting:
@@ -235,7 +273,7 @@ class Series:
         self._deep = deep if len(newest) >= deep else 1 << 62
 
     def _cross(self, seconds: int, start_ns: int, end_ns: int) -> None:
-        found = self.crossings.setdefault(seconds, [])
+        found = self._found.setdefault(seconds, [])
         if found and start_ns <= found[-1].end_ns:
             found[-1].end_ns = end_ns
             found[-1].start_ns = min(start_ns, found[-1].start_ns)
@@ -265,8 +303,6 @@ class Series:
 
     def _remember(self) -> None:
         """Keep the state of the walk; older states thin out, so that going back far costs about as what came since."""
-        if self._walked < _STATES_FROM:
-            return
         state = {}
         for seconds, reach in self._reaches.items():
             found = self.crossings[seconds]
@@ -285,7 +321,8 @@ class Series:
         while self._states and self._states[-1][0] > position:
             self._states.pop()
         self._walked, state = self._states[-1] if self._states else (0, {})
-        self._recent = None
+        self._recent = self._hold = None
+        self._held_ns = 0
         for seconds in [seconds for seconds in self.crossings if seconds and seconds not in state]:
             del self.crossings[seconds]
         self._reaches = {}

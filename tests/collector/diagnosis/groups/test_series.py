@@ -1,5 +1,7 @@
 """What crosses is a function of the set of marks, whatever the order in which they came and when it was looked at."""
 
+from functools import cache
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from soak import examples
@@ -12,6 +14,7 @@ SECOND = 1_000_000_000
 WINDOWS = (10, 60, 86_400, 300_000)
 
 
+@cache
 def limits(day):
     """Return other limits on other days."""
     return tuple(sorted(zip((2, 3, 4 + day % 2, 7), WINDOWS, strict=True)))
