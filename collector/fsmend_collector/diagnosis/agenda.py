@@ -12,6 +12,7 @@ class Agenda:
 
     def __init__(self) -> None:
         self._due: dict[FaultKey, int] = {}
+        self._soon: list[FaultKey] = []  # those without a time: a storm brings them by the thousand
         self._heap: list[tuple[int, int, FaultKey]] = []
         self._number = 0
 
@@ -23,12 +24,18 @@ class Agenda:
         """Look at a fault at a time, or at the next occasion; an earlier time that was noted stays."""
         if self._due.get(key, at_ns + 1) > at_ns:
             self._due[key] = at_ns
+            if not at_ns:
+                self._soon.append(key)
+                return
             self._number += 1
             heappush(self._heap, (at_ns, self._number, key))
 
     def due(self, now_ns: int) -> list[FaultKey]:
         """Take the faults that are due off, in a stable order; each is to be noted again."""
-        keys = []
+        soon, self._soon = self._soon, []
+        keys = [key for key in dict.fromkeys(soon) if self._due.get(key) == 0]
+        for key in keys:
+            del self._due[key]
         while self._heap and self._heap[0][0] <= now_ns:
             at_ns, _, key = heappop(self._heap)
             if self._due.get(key) == at_ns:

@@ -244,8 +244,8 @@ class Ledger:
         if what != EVIDENCE:
             self.agenda.look(fault.key)
         if what in {"opened", "reopened", "resolved", "merged", "changed"}:
-            proven = fault.proven()
-            text = proven[1] if proven and what == "resolved" else fault.code.code
+            proven = fault.proven() if what == "resolved" else None
+            text = proven[1] if proven else fault.code.code
             fault.timeline.add(now_ns, what, text)
         pending = self._take_pending(fault)
         fault.updated_ns = now_ns
