@@ -107,7 +107,7 @@ class Fault:
         if not self.opened_ns and self._crosses(evidence, fault_class):
             self._windows = _NO_WINDOW
             self.opened_ns = now_ns
-        latest_ns = evidence.latest_ns
+        latest_ns = evidence.latest_ns if evidence.last_ns else evidence.time_ns
         self.tally.add(evidence, latest_ns)
         self.places.add(evidence)
         if evidence.scope or evidence.xfs_scope:

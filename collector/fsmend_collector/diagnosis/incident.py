@@ -1,7 +1,7 @@
 """What diagnosis hands out: an incident as it is now, and what changed it; and the way back from a stored one."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from fsmend_collector.diagnosis.codes import CLASSES, CODES, Family
 from fsmend_collector.diagnosis.config import DiagnosisConfig
@@ -22,8 +22,7 @@ _CAUSES = {_INTEGRITY: "filesystem", _DEVICE: "device", _SOURCE: "source"}
 _CORRUPT = frozenset({"fs_metadata", "fs_data"})
 
 
-@dataclass(frozen=True, slots=True)
-class IncidentChange:
+class IncidentChange(NamedTuple):
     """One incident after one step.
 
     Attributes:

@@ -33,6 +33,7 @@ class Ledger:
         self._joining = joining
         self._faults: dict[FaultKey, Fault] = {}
         self._by_agent: dict[str, dict[FaultKey, None]] = {}
+        self._filesystems: dict[str, dict[FaultKey, None]] = {}  # of them those of filesystems
         self._waiting: dict[FaultKey, None] = {}
         self._generations: dict[FaultKey, int] = {}
         self.agenda = Agenda()
@@ -55,6 +56,8 @@ class Ledger:
         self._faults[fault.key] = fault
         self.agenda.look(fault.key)
         self._by_agent.setdefault(fault.key.agent_id, {})[fault.key] = None
+        if fault.key.family == _INTEGRITY:
+            self._filesystems.setdefault(fault.key.agent_id, {})[fault.key] = None
         return fault
 
     def restored(self, fault: Fault, merged_into: str) -> None:
@@ -89,10 +92,9 @@ class Ledger:
         del self._faults[fault.key]
         self._waiting.pop(fault.key, None)
         self.agenda.forget(fault.key)
-        keys = self._by_agent[fault.key.agent_id]
-        del keys[fault.key]
-        if not keys:
-            del self._by_agent[fault.key.agent_id]
+        if fault.key.family == _INTEGRITY:
+            _take_off(self._filesystems, fault.key)
+        keys = _take_off(self._by_agent, fault.key)
         for key in keys:
             self.agenda.look(key)  # what it explained is to be told otherwise
 
@@ -161,8 +163,7 @@ class Ledger:
         """Return the faults that this one explains: of filesystems, by the device below."""
         if fault.key.family != _DEVICE:
             return []
-        keys = self._by_agent.get(fault.key.agent_id, ())
-        found = [self._faults[key] for key in keys if key.family == _INTEGRITY]
+        found = [self._faults[key] for key in self._filesystems.get(fault.key.agent_id, ())]
         return [one for one in found if one.opened_ns and one.merged_into == fault.id]
 
     def view(self, fault: Fault) -> IncidentView:
@@ -256,9 +257,18 @@ class Ledger:
     def _tell_above(self, device: Fault, now_ns: int) -> list[IncidentChange]:
         """Tell what changed for the filesystems on a device whose fault changed."""
         changes = []
-        for key in [key for key in self._by_agent[device.key.agent_id] if key.family == _INTEGRITY]:
+        for key in list(self._filesystems.get(device.key.agent_id, ())):
             changes += self.tell(self._faults[key], now_ns)
         return changes
+
+
+def _take_off(index: dict[str, dict[FaultKey, None]], key: FaultKey) -> dict[FaultKey, None]:
+    """Take a key off the index of the agents; return the agent's other keys."""
+    keys = index[key.agent_id]
+    del keys[key]
+    if not keys:
+        del index[key.agent_id]
+    return keys
 
 
 def _face(fault: Fault, beneath: Fault | None) -> Face:

@@ -81,6 +81,15 @@ class Places:
 
     def add(self, evidence: Evidence) -> None:
         """Take the place that a finding names, if it names one."""
+        if evidence.ino or evidence.function:
+            self._add_named(evidence)
+        elif evidence.sector is None:
+            return
+        if evidence.sector is not None and not evidence.ino:
+            self._add_sector(evidence, evidence.sector)
+        self._count = None
+
+    def _add_named(self, evidence: Evidence) -> None:
         code = (evidence.function, evidence.line) if evidence.function else None
         if evidence.ino:
             self._add_inode(evidence, code)
@@ -88,10 +97,6 @@ class Places:
             location = self._codes.setdefault(code, _Location())
             location.times.add(evidence.time_ns)
             location.placed = location.placed or bool(evidence.ino)
-        if evidence.sector is not None and not evidence.ino:
-            self._add_sector(evidence, evidence.sector)
-        if evidence.ino or code or evidence.sector is not None:
-            self._count = None
 
     def _add_inode(self, evidence: Evidence, code: _Code | None) -> None:
         key = (evidence.subvolume, evidence.ino)
@@ -112,9 +117,11 @@ class Places:
         if self._device is None:
             self._device = device
         key = sector if device == self._device else (device, sector)
-        if key in self._sectors or len(self._sectors) < PLACES_KEPT:
-            time_ns, count = self._sectors.get(key, (evidence.time_ns, 0))
-            self._sectors[key] = min(time_ns, evidence.time_ns), max(count, evidence.sector_count)
+        known = self._sectors.get(key)
+        if known is not None:
+            self._sectors[key] = min(known[0], evidence.time_ns), max(known[1], evidence.sector_count)
+        elif len(self._sectors) < PLACES_KEPT:
+            self._sectors[key] = evidence.time_ns, evidence.sector_count
 
     def add_row(self, place: incident_pb2.Place, time_ns: int) -> None:
         """Take back a row of a stored incident."""

@@ -143,7 +143,7 @@ class Tally:
         if evidence.filesystem_uuid:
             kind = self.filesystems.get(evidence.filesystem_uuid, "")
             self.filesystems[evidence.filesystem_uuid] = max(kind, evidence.filesystem_type)
-        if evidence.device_id:
+        if evidence.device_id and (evidence.device_name or evidence.device_id != self._device):
             self.take_device(evidence.device_id, evidence.device_name)
         if evidence.devid:
             self.devids = {**self.devids, evidence.devid: self.devids.get(evidence.devid, 0) + evidence.count}
