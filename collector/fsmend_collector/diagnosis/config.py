@@ -50,7 +50,6 @@ class DiagnosisConfig:
         forget_seconds: a resolved incident leaves memory after so long a quiet; evidence after that opens a new one.
         mute_growth: a mute falls when the occurrences have grown by this factor since it was set.
         rules: soft-error rates by class.
-        longest_seconds: the longest window of all rules.
     """
 
     lateness_seconds: int = 86_400
@@ -62,12 +61,6 @@ class DiagnosisConfig:
     forget_seconds: int = 7 * 86_400
     mute_growth: float = 2.0
     rules: Mapping[str, SerdRule] = field(default_factory=lambda: DEFAULT_RULES)
-    longest_seconds: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Look once for what is asked of every fault."""
-        longest = max((rule.long_seconds for rule in self.rules.values()), default=0)
-        object.__setattr__(self, "longest_seconds", longest)
 
 
 def read_config(raw: Mapping[str, object]) -> tuple[DiagnosisConfig, list[str]]:
@@ -76,7 +69,7 @@ def read_config(raw: Mapping[str, object]) -> tuple[DiagnosisConfig, list[str]]:
     Keys that are missing keep their default. Rules are merged class by class and key by key.
     """
     problems: list[str] = []
-    known = {entry.name for entry in fields(DiagnosisConfig) if entry.init}
+    known = {entry.name for entry in fields(DiagnosisConfig)}
     problems += [f"diagnosis.{key}: unknown setting" for key in sorted(set(raw) - known)]
     values: dict[str, object] = {}
     for key in sorted((known - {"rules"}) & set(raw)):

@@ -275,7 +275,8 @@ class Fault:
     def forgettable_ns(self) -> int:
         """Return after when it may leave memory; far away while it is an incident that is not resolved."""
         if not self.opened_ns:
-            return self.quiet_since() + (self._config.longest_seconds + self._config.lateness_seconds) * SECONDS_NS
+            longest = max((rule.long_seconds for rule in self._config.rules.values()), default=0)
+            return self.quiet_since() + (longest + self._config.lateness_seconds) * SECONDS_NS
         if self.state != incident_pb2.INCIDENT_STATE_RESOLVED:
             return _NEVER_NS
         return self.quiet_since() + self._config.forget_seconds * SECONDS_NS
