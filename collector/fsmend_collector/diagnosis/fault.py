@@ -39,7 +39,7 @@ class Fault:
 
     Attributes:
         key: what it is of.
-        provisional: as of the key.
+        provisional: as the key says, which is asked at every error.
         generation: the unit's incidents of this family are numbered from 0.
         others_ns: latest error that stands for more places than it names, 0: none does.
         opened_ns: when it became an incident, 0: it has not crossed its rate yet.

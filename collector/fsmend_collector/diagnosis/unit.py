@@ -61,13 +61,11 @@ class UnitDiagnosis:
         """Take one finding whose class of error is known already, an empty one when it is no error; see `observe`."""
         if not fault_class:
             return self._observe_proof(evidence, now_ns)
-        learnt = self._joining.learn(evidence)
-        changes = self._place(evidence.agent_id, now_ns) if learnt else []
+        changes = self._place(evidence.agent_id, now_ns) if self._joining.learn(evidence) else []
         known = evidence.command_id or self._commands.knows(evidence.agent_id)
         if known and self._commands.catches(self._identified(evidence), fault_class, now_ns):
             return changes
-        counted = self._count(evidence, fault_class, now_ns)
-        return changes + counted if changes else counted
+        return changes + self._count(evidence, fault_class, now_ns)
 
     def _identified(self, evidence: Evidence) -> Evidence:
         """Return the finding with its filesystem's UUID where only a name was given and the name is known."""
@@ -338,8 +336,7 @@ class UnitDiagnosis:
     def _look(self, fault: Fault, now_ns: int) -> list[IncidentChange]:
         """Do to one fault what time alone does."""
         self._stand_still(fault, now_ns)
-        changes = self._words.fallen_mute(fault, now_ns) if fault.muted_until_ns else []
-        changes += self._ledger.tell(fault, now_ns, growth=False)
+        changes = self._words.fallen_mute(fault, now_ns) + self._ledger.tell(fault, now_ns, growth=False)
         if fault.forgettable(now_ns):
             self._unplaced.forget(fault.key)
             self._ledger.forget(fault)
@@ -351,7 +348,7 @@ class UnitDiagnosis:
         """Take a counter that stood still under watch as proof."""
         waited = self._config.standstill_seconds
         if now_ns - fault.tally.latest_ns < waited * SECONDS_NS:
-            return
+            return  # as nearly always
         watch = self._agents.get(fault.key.agent_id)
         since_ns = watch.watched_since(fault.tally.latest_ns) if watch is not None else None
         if since_ns is not None and fault.stands_still and now_ns - since_ns >= waited * SECONDS_NS:
