@@ -6,16 +6,13 @@ from fsmend_collector.diagnosis.config import SECONDS_NS
 from fsmend_collector.diagnosis.groups import bounds
 from fsmend_collector.diagnosis.groups.aspects import ASPECTS
 from fsmend_collector.diagnosis.groups.cells import Keys
-from fsmend_collector.diagnosis.groups.counting import Counting
+from fsmend_collector.diagnosis.groups.counting import Counting, Limits
 from fsmend_collector.diagnosis.groups.dimensions import dimension
 from fsmend_collector.diagnosis.groups.drift import Drift, bound
 from fsmend_collector.diagnosis.groups.marks import Mark
 from fsmend_collector.diagnosis.groups.rates import AspectGroup
 from fsmend_collector.diagnosis.groups.series import Interval, Series
 from fsmend_collector.diagnosis.groups.settings import DAY_NS, ScanSettings
-
-_KEPT = 10_000
-_Paces = dict[tuple[AspectGroup | tuple[str, str], int, float, int], tuple[float, float]]
 
 
 @dataclass(slots=True)
@@ -34,8 +31,8 @@ class Crossings:
     dirty: dict[Series, None] = field(default_factory=dict)
     waiting: dict[str, dict[Series, None]] = field(default_factory=lambda: {name: {} for name in ASPECTS})
     _together: dict[int, tuple[Keys, tuple[Series, ...]]] = field(default_factory=dict)
-    _paces: _Paces = field(default_factory=dict)
-    _learnt_hours: float = -1.0
+    _stamp: tuple[int, int, float] = (-1, -1, 0.0)
+    _epoch: int = 0
 
     def insert(self, mark: Mark, *, explained: bool = False) -> None:
         """Take a mark into the series of its groups; one that is explained already makes nobody look."""
@@ -89,50 +86,47 @@ class Crossings:
 
     def look(self) -> list[tuple[AspectGroup, bool]]:
         """Look at what changed: each group, and whether it crosses or did."""
+        stamp = (self.counting.population.changes, self.counting.generation, self.counting.rates.hours)
+        if stamp != self._stamp:  # what was asked for groups that span hosts is asked anew
+            self._stamp, self._epoch = stamp, self._epoch + 1
         found = [(series.key, self._crosses(series)) for series in self.dirty]
         self.dirty.clear()
         return found
 
     def _crosses(self, series: Series) -> bool:
-        windows = self.settings.windows_seconds if series.wide else bounds.WINDOWS_LOCAL
-        crosses = series.evaluate(self.settings.least_units, lambda day: self.counting.limits(series.key, windows, day))
+        crosses = series.evaluate(self.settings.least_units, lambda day: self._limits(series, day))
         if series.wide and len(series.marks) >= bounds.DRIFT_MARKS:
             return self._drifts(series) or crosses
         if series.crossings.pop(0, None) is not None:
             series.drift = None
         return crosses
 
+    def _limits(self, series: Series, day: int) -> Limits:
+        if not series.wide:
+            return self.counting.limits(series.key, bounds.WINDOWS_LOCAL, day)
+        if series.asked[:2] != (self._epoch, day):
+            series.asked = (self._epoch, day, self.counting.limits(series.key, self.settings.windows_seconds, day))
+        return series.asked[2]
+
     def _drifts(self, series: Series) -> bool:
         drift = series.drift
         if drift is None:
             drift = series.drift = Drift(self.settings.drift_ratio, self.settings.quiet_seconds * SECONDS_NS)
             series.crossings.pop(0, None)
-        day, per_hour, height = -1, 0.0, 0.0
         for mark in series.marks[drift.count :]:
-            if mark.time_ns // DAY_NS != day:
-                day = mark.time_ns // DAY_NS
-                per_hour, height = self._pace(series.key, day)
-            drift.add(mark.time_ns, mark.agent_id, per_hour, height)
+            day = mark.time_ns // DAY_NS
+            if day != drift.day or self._epoch != drift.epoch:
+                self._pace(drift, series.key, day)
+            drift.add(mark.time_ns, mark.agent_id)
         if drift.found:
             series.crossings[0] = [Interval(start_ns, end_ns) for start_ns, end_ns in drift.found]
         else:
             series.crossings.pop(0, None)
         return 0 in series.crossings
 
-    def _pace(self, key: AspectGroup, day: int) -> tuple[float, float]:
-        """Return how many marks an hour a group is expected to show on a day, and how high its sum must rise.
-
-        Groups without a history of their own are alike, as for the limits.
-        """
-        counting = self.counting
-        if self._learnt_hours != counting.rates.hours or len(self._paces) > _KEPT:
-            self._paces.clear()
-            self._learnt_hours = counting.rates.hours
-        aspect, group = key
-        units, ways = counting.units(group, ASPECTS[aspect].kind), counting.ways(group)
-        alike = (key if key in counting.rates.groups else (aspect, group[0]), units, ways, day)
-        known = self._paces.get(alike)
-        if known is None:
-            per_hour = counting.expect(aspect, group, (day - 30) * DAY_NS).per_hour * units
-            known = self._paces[alike] = per_hour, bound(per_hour, ways, self.settings.budget_per_day)
-        return known
+    def _pace(self, drift: Drift, key: AspectGroup, day: int) -> None:
+        """Let the sequential test know what its group is expected to show on a day."""
+        units = self.counting.units(key[1], ASPECTS[key[0]].kind)
+        drift.per_hour = self.counting.expect(*key, (day - 30) * DAY_NS).per_hour * units
+        drift.height = bound(drift.per_hour, self.counting.ways(key[1]), self.settings.budget_per_day)
+        drift.day, drift.epoch = day, self._epoch

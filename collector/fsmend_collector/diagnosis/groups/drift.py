@@ -30,6 +30,9 @@ class Drift:
         count: marks taken.
         hosts: host → its newest mark; a host counts once in a quiet time.
         found: from when to when it crossed.
+        per_hour: marks that the whole group is expected to show now; the caller knows it.
+        height: where it crosses; see `bound`.
+        day: since 1970, for which both are, and epoch: in which state of what is counted.
     """
 
     ratio: float
@@ -40,6 +43,10 @@ class Drift:
     count: int = 0
     hosts: dict[str, int] = field(default_factory=dict)
     found: list[tuple[int, int]] = field(default_factory=list)
+    per_hour: float = 0.0
+    height: float = math.inf
+    day: int = -1
+    epoch: int = -1
     _rise: float = field(init=False)
     _log: deque[_Step] = field(default_factory=lambda: deque(maxlen=_LOG_KEPT))
 
@@ -47,19 +54,12 @@ class Drift:
         """Take the logarithm once."""
         self._rise = math.log(self.ratio)
 
-    def add(self, time_ns: int, host: str, per_hour: float, height: float = math.inf) -> float:
-        """Take a mark that is not older than the newest; return the sum.
-
-        Args:
-            time_ns: collector's wall clock.
-            host: whose unit it is.
-            per_hour: marks that the whole group is expected to show.
-            height: where it crosses; see `bound`.
-        """
+    def add(self, time_ns: int, host: str) -> float:
+        """Take a mark of a host that is not older than the newest, by the collector's wall clock; return the sum."""
         value, onset_ns, at_ns, hosts, found = self.sum, self.onset_ns, self.at_ns, self.hosts, self.found
         self.count += 1
         if at_ns:
-            value -= (self.ratio - 1) * per_hour * (time_ns - at_ns) / _HOUR_NS
+            value -= (self.ratio - 1) * self.per_hour * (time_ns - at_ns) / _HOUR_NS
         if value <= 0:
             value, self.onset_ns, self.hosts = 0.0, time_ns, {}
         newest = self.hosts.get(host)
@@ -69,7 +69,7 @@ class Drift:
         if newest is None or time_ns - newest >= self.quiet_ns:
             value += self._rise
         self.sum, self.at_ns, self.hosts[host] = value, time_ns, time_ns
-        if value >= height:
+        if value >= self.height:
             if found and found[-1][0] == self.onset_ns:
                 found[-1] = (self.onset_ns, time_ns)
             else:

@@ -21,10 +21,12 @@ class Population:
     Attributes:
         sizes: group → devices, filesystems, hosts; for groups that span hosts.
         groups: dimension → how many groups it has.
+        changes: how often hosts were counted in or out.
     """
 
     sizes: dict[Group, list[int]] = field(default_factory=dict)
     groups: Counter[str] = field(default_factory=Counter)
+    changes: int = 0
 
     def add(self, view: HostView, times: int = 1) -> None:
         """Count a host in; `times` hosts of the same make at once, or -1 to take it out again."""
@@ -32,6 +34,7 @@ class Population:
 
     def add_sizes(self, sizes: Mapping[Group, Sequence[int]], times: int = 1) -> None:
         """Count in what a host adds to each group, as `HostView.sizes` has it; `times` as for `add`."""
+        self.changes += 1
         for group, row in sizes.items():
             if dimension(group[0]).local:
                 self.groups[group[0]] += times

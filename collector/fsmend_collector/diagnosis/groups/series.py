@@ -78,6 +78,7 @@ class Series:
         marks: by time.
         times: of the marks, in nanoseconds: what is looked for is a time, and numbers side by side are found sooner.
         drift: the sequential test, once there are marks enough for it.
+        asked: the newest limits that were asked for, in which state of what is counted and for which day.
     """
 
     wide: bool
@@ -85,6 +86,7 @@ class Series:
     marks: list[Mark] = field(default_factory=list)
     times: "array[int]" = field(default_factory=lambda: array("q"))
     drift: Drift | None = None
+    asked: tuple[int, int, Limits] = (-1, -1, ())
     _walked: int = 0
     _found: dict[int, list[Interval]] = field(default_factory=dict)
     _hold: _Hold | None = None
@@ -178,7 +180,7 @@ class Series:
             limits: of each day.
         """
         had = bool(self._found)
-        if self._walked < len(self.marks) and self.counted >= least_units:
+        if self.counted >= least_units:
             while self._walked < len(self.marks):
                 self._walk(limits)
                 if self._walked >= _STATES_FROM:

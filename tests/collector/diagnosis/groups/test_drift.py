@@ -14,10 +14,10 @@ ROWS = st.lists(st.tuples(st.integers(0, 5 * HOUR), st.sampled_from("abcd")), mi
 
 
 def fed(rows):
-    drift, time_ns = Drift(3.0, 36 * HOUR), HOUR
+    drift, time_ns = Drift(3.0, 36 * HOUR, per_hour=0.05, height=2.0), HOUR
     for gap_ns, host in rows:
         time_ns += gap_ns
-        drift.add(time_ns, host, 0.05, 2.0)
+        drift.add(time_ns, host)
     return drift
 
 
@@ -42,17 +42,17 @@ def test_of_a_short_run_nothing_is_remembered_because_it_is_walked_anew():
 
 
 def test_further_back_than_is_remembered_is_said():
-    drift = Drift(3.0, HOUR)
+    drift = Drift(3.0, HOUR, per_hour=0.1)
     for number in range(5_000):
-        drift.add(number * HOUR, "a", 0.1)
+        drift.add(number * HOUR, "a")
     assert not drift.back(10)
     assert drift.back(4_000)
 
 
 def test_a_host_counts_once_in_a_quiet_time():
-    drift = Drift(3.0, 36 * HOUR)
+    drift = Drift(3.0, 36 * HOUR, per_hour=1e-9)
     for number in range(10):
-        drift.add(HOUR + number, "a", 1e-9)
+        drift.add(HOUR + number, "a")
     assert math.isclose(drift.sum, math.log(3.0), rel_tol=1e-6)
 
 
