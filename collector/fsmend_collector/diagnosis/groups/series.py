@@ -95,6 +95,7 @@ class Series:
     _recent: OrderedDict[str, int] | None = None
     _deep: int = 0
     _reaches: dict[int, _Reach] = field(default_factory=dict)
+    _thin_at: int = 8
     _states: list[tuple[int, dict[int, tuple[int, int, int, int, int]]]] = field(default_factory=list)
 
     def insert(self, mark: Mark) -> None:
@@ -183,40 +184,48 @@ class Series:
         if self.counted >= least_units:
             while self._walked < len(self.marks):
                 self._walk(limits)
-                if self._walked >= _STATES_FROM:
-                    self._remember()
         return had or bool(self._found)
 
     def _walk(self, limits: LimitsOf) -> None:
-        """Walk over what is new of one day, up to where the next state is kept."""
+        """Walk over what is new of one day, up to where a state is kept, or as far as all windows hold."""
         first, times = self._walked, self.times
         day = times[first] // DAY_NS
         until = min(len(times), first - first % _STATE_EVERY + _STATE_EVERY)
         if times[until - 1] // DAY_NS != day:
             until = bisect_left(times, (day + 1) * DAY_NS, first, until)
-        today, counted, hold, end_ns = limits(day), self.counted, self._hold, times[until - 1]
-        if hold is not None and hold.limits is today and counted < hold.below and end_ns <= hold.until_ns:
-            self._held_ns, self._recent = end_ns, None
+        held = self._held(limits(day), first, until)
+        if held > first:
+            self._held_ns, self._recent, self._walked = times[held - 1], None, held
         else:
             self._settle()
-            rows = [row for row in today if row[0] <= counted]
-            if rows:
-                for at in range(first, until):
-                    self._step(at, rows)
-            else:
-                self._recent = None
-            self._hold = self._holding(today, rows)
-        self._walked = until
+            rows = [row for row in limits(day) if row[0] <= self.counted]
+            for at in range(first, until):
+                self._step(at, rows)
+            self._hold, self._walked = None, until
+        if self._walked >= _STATES_FROM and (held == first or not held % _STATE_EVERY):
+            self._remember()
 
-    def _holding(self, limits: Limits, rows: list[tuple[int, int]]) -> _Hold | None:
+    def _held(self, limits: Limits, first: int, until: int) -> int:
+        """Return the position up to which all windows hold enough as it is."""
+        counted, hold = self.counted, self._hold
+        if hold is None or hold.limits is not limits or counted >= hold.below:
+            self._settle()
+            hold = self._hold = self._holding(limits, counted)
+        if hold is None or self.times[until - 1] <= hold.until_ns:
+            return first if hold is None else until
+        return bisect_right(self.times, hold.until_ns, first, until)
+
+    def _holding(self, limits: Limits, counted: int) -> _Hold | None:
         """Return how long the windows that count hold enough as it is; None: not all of them do."""
         until_ns = _FOREVER_NS
-        for least, seconds in rows:
+        for least, seconds in limits:
+            if least > counted:
+                return _Hold(limits, least, until_ns)
             reach = self._reaches.get(seconds)
             if reach is None or least > reach.enough:
                 return None
             until_ns = min(until_ns, reach.from_ns + seconds * _SECONDS_NS)
-        return _Hold(limits, limits[len(rows)][0] if len(rows) < len(limits) else _FOREVER_NS, until_ns)
+        return _Hold(limits, _FOREVER_NS, until_ns)
 
     def _step(self, at: int, rows: list[tuple[int, int]]) -> None:
         """Look at the windows that end with one mark."""
@@ -306,15 +315,18 @@ class Series:
     def _remember(self) -> None:
         """Keep the state of the walk; older states thin out, so that going back far costs about as what came since."""
         state = {}
+        crossings = self.crossings
         for seconds, reach in self._reaches.items():
-            found = self.crossings[seconds]
+            found = crossings[seconds]
             state[seconds] = (len(found), found[-1].start_ns, found[-1].end_ns, reach.from_ns, reach.enough)
         states = self._states
         if not states or states[-1][0] < self._walked:
             states.append((self._walked, state))
-        for at in range(len(states) - 3, -1, -1):
-            if states[at + 2][0] - states[at][0] <= self._walked - states[at + 2][0]:
-                del states[at + 1]
+        if len(states) >= self._thin_at:
+            for at in range(len(states) - 3, -1, -1):
+                if states[at + 2][0] - states[at][0] <= self._walked - states[at + 2][0]:
+                    del states[at + 1]
+            self._thin_at = 2 * len(states)
 
     def _back(self, position: int) -> None:
         """Take the walk back to before a position that changed."""
