@@ -2,6 +2,7 @@
 
 import math
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -40,6 +41,7 @@ class Counting:
     _own: dict[tuple[AspectGroup, tuple[int, ...], int], Limits] = field(default_factory=dict)
     _alike: dict[tuple[str, str, int, tuple[int, ...], int], Limits] = field(default_factory=dict)
     _least: dict[tuple[float, float, float], int] = field(default_factory=dict)
+    _found_at: dict[tuple[str, str, int], int] = field(default_factory=dict)
 
     def learn(self, view: HostView) -> None:
         """Take the view of a host with faults."""
@@ -143,8 +145,9 @@ class Counting:
             def borne(count: int) -> bool:
                 return self.spent(group, per_hour, expected.shape, seconds, count) <= self.settings.budget_per_day
 
-            at = bisect_left(ladder, True, key=borne)
-            least = self._least[key] = ladder[min(at, len(ladder) - 1)]
+            alike = (aspect, group[0], seconds)
+            at = self._found_at[alike] = min(_first(ladder, borne, self._found_at.get(alike, 0)), len(ladder) - 1)
+            least = self._least[key] = ladder[at]
         return least
 
     def spent(self, group: Group, per_hour: float, shape: float, seconds: float, count: int) -> float:
@@ -158,6 +161,19 @@ class Counting:
         if dimension(group[0]).local:  # one in seven failures on a host comes as a pair (FAST'21)
             chance += self.settings.pairs * gamma_poisson_sf(count - 2, mean, shape + 1)
         return self.ways(group) * per_hour * 24 * chance
+
+
+def _first(ladder: list[int], borne: Callable[[int], bool], guess: int) -> int:
+    """Return the position of the first that is borne, looked for from a guess outwards: most of a kind are near it."""
+    low, high, step = guess - 1, guess, 1
+    if borne(ladder[guess]):
+        while low >= 0 and borne(ladder[low]):
+            low, high, step = low - 2 * step, low, 2 * step
+    else:
+        low, high = guess, guess + 1
+        while high < len(ladder) and not borne(ladder[high]):
+            low, high, step = high, high + 2 * step, 2 * step
+    return bisect_left(ladder, True, max(low + 1, 0), min(high, len(ladder)), key=borne)
 
 
 @cache
