@@ -162,6 +162,41 @@ class World:
         """Note the truth."""
         self.causes.append(Cause(dimension, value, frozenset(members), **fields))  # type: ignore[arg-type]
 
+    def slow_cause(self, dimension: str, value: str, units: Iterable[Unit], *, aspect: str, **fields: object) -> None:
+        """Note the truth of a cause that takes days or weeks, in what anybody could know of it.
+
+        Drives of its group also fail by themselves in that time, in the same way. Nobody could tell which of them would
+        have failed anyway: all that begin to fail so from the first to the last are its members. And another group of
+        exactly the same drives is the same cause.
+        """
+        first: dict[Unit, int] = {}
+        for _, _, what in self.happenings:
+            if isinstance(what, Evidence) and what.kind == _KINDS[aspect]:
+                unit = (what.agent_id, what.device_id)
+                first[unit] = min(first.get(unit, what.time_ns), what.time_ns)
+        own = set(units)
+        times = [first[unit] for unit in own]
+        group = (dimension, value)
+        views = self.fleet.by_agent
+        for unit, time_ns in first.items():
+            if min(times) <= time_ns <= max(times) and group in views[unit[0]].unit_groups(0, unit[1]):
+                own.add(unit)
+        self.cause(dimension, value, own, same=self._same_drives(group), aspect=aspect, **fields)
+
+    def _same_drives(self, group: tuple[str, str]) -> frozenset[tuple[str, str]]:
+        """Return the other groups that consist of exactly the drives of a group."""
+        sizes = self.fleet.population.sizes
+        shared: set[tuple[str, str]] | None = None
+        for view in self.fleet.views:
+            for disk in view.devices:
+                groups = view.unit_groups(0, disk.device_id)
+                if group in groups:
+                    alike = {one for one in groups if sizes.get(one, (0,))[0] == sizes[group][0]}
+                    shared = alike if shared is None else shared & alike
+            if shared == {group}:
+                break
+        return frozenset(shared or ()) - {group}
+
     def relabel(self, view: HostView, **labels: str) -> HostView:
         """Change labels of a host; an empty one goes."""
         kept = {**dict(view.labels), **labels}

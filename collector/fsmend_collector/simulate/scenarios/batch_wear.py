@@ -6,7 +6,7 @@ FAMILY = "environment"
 
 
 def build(world: World) -> None:
-    """Make it happen."""
+    """Make it happen; drives of the delivery that fail alike meanwhile are members: nobody could tell them apart."""
     world.background(28)
     delivery = world.rng.choice(world.fleet.values("label:delivery"))
     hosts = [one for one in world.fleet.views if ("delivery", delivery) in one.labels]
@@ -16,4 +16,4 @@ def build(world: World) -> None:
         at = world.rng.randrange(len(view.devices))
         time_ns = START + int(world.rng.triangular(0, 27, 20) * DAY)
         units.append(world.errors(view, at, "media", time_ns))
-    world.cause("label:delivery", delivery, units, window_seconds=2_332_800, aspect="media")
+    world.slow_cause("label:delivery", delivery, units, window_seconds=2_332_800, aspect="media")
