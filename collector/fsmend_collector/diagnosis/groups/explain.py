@@ -4,8 +4,13 @@ A large group may score high only because it holds several small causes. So the 
 explanation by finer groups inside it, each of which must earn its own penalty; the higher total wins. Where that is
 several places at one time, and all of it of one model, kernel or label, the places may as well be where that shows:
 then they are one cause, when the coincidence of several costs more than the name of the model.
+
+What the finer ones leave over may be what that part of the large group was known to do: a score counts against the
+rate of the fleet, and where drives are frail chance brings more. So the large one is worth less by what is known of the
+rest.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -72,15 +77,48 @@ def _next(peel: Peel, within: Within, depth: int) -> list[Explanation] | None:
         return None
     best = Explanation(standing.candidate, standing.marks(), standing.score())
     finer = _finer(peel, best) if depth < _DEPTH else []
-    more = sum(one.score() for one in finer) > best.score  # each at most as good as it is alone
+    more = _may_do_better(finer, best)
     if not more:  # a place inside may still do better with hosts that are only labelled wrongly
         finer = [one for one in finer if _is_place(one.candidate) and _is_place(best.candidate)]
     parts = _parts(finer, best, within, depth + 1) if finer else []
-    if more and _total(parts) > best.score:
+    if more and _explain_more(parts, best):
         joined = _in_places(best, parts)
         return parts if joined is None else [joined]
     strayed = _with_strays(best, parts)
     return [strayed] if strayed is not None and strayed.score > best.score else [best]
+
+
+def _may_do_better(finer: list[Standing], best: Explanation) -> bool:
+    """Say whether finer causes, each at most as good as it is alone, may explain more than the whole of them."""
+    if sum(one.score() for one in finer) > best.score:
+        return True
+    count = len(best.marks)
+    return any(one.score() + _known(best, [one.candidate], count - one.count) > best.score for one in finer)
+
+
+def _explain_more(parts: list[Explanation], best: Explanation) -> bool:
+    """Say whether finer causes explain more than the whole of them."""
+    return _total(parts) + _known(best, [one.candidate for one in parts], _left(best, parts)) > best.score
+
+
+def _left(best: Explanation, parts: list[Explanation]) -> int:
+    """Return how many marks of a cause the finer ones leave over."""
+    return len(best.marks.difference(*(one.marks for one in parts)))
+
+
+def _known(best: Explanation, parts: list[Candidate], left: int) -> float:
+    """Return how much of a cause's score is for what the rest of its group, beyond the parts, was known to do, in nats.
+
+    That is by how much the rate learnt for the rest explains what is left there better than the rate of the fleet does.
+    """
+    whole = best.candidate
+    if whole.row.local or not left:
+        return 0.0
+    fleet = whole.base_per_hour * (whole.units - sum(one.units for one in parts)) * whole.span_hours
+    learnt = (whole.per_hour * whole.units - sum(one.per_hour * one.units for one in parts)) * whole.span_hours
+    if fleet <= 0 or learnt <= fleet:
+        return 0.0
+    return max(0.0, left * math.log(learnt / fleet) - (learnt - fleet))
 
 
 def _parts(finer: list[Standing], best: Explanation, within: Within, depth: int) -> list[Explanation]:

@@ -82,7 +82,9 @@ def _finer(scored, best, alive, within, depth):
         if score > 0 and smaller and marks and len(marks & best.marks) >= ours._INSIDE * len(marks):
             finer.append((score, one))
     finer = finer[: ours._FINER_TRIED]
-    more = sum(score for score, _ in finer) > best.score
+    gains = [ours._known(best, [one], len(best.marks) - len(one.marks & alive)) for _, one in finer]
+    alone = [score + gain for (score, _), gain in zip(finer, gains, strict=True)]
+    more = sum(score for score, _ in finer) > best.score or max(alone, default=0.0) > best.score
     if not more:
         finer = [row for row in finer if ours._is_place(row[1]) and ours._is_place(best.candidate)]
     if not finer:
@@ -91,7 +93,7 @@ def _finer(scored, best, alive, within, depth):
     parts = _peel(inside, best.marks, within, depth + 1)
     if _total(parts) <= best.score and best.candidate.group[0] == "fleet" and len(best.marks) < ours._LED_AT_MOST:
         parts = max([parts, *_led(inside, parts, best.marks, alive, within, depth)], key=_total)
-    if more and _total(parts) > best.score:
+    if more and ours._explain_more(parts, best):
         return parts
     strayed = ours._with_strays(best, parts)
     return [strayed] if strayed is not None and strayed.score > best.score else [best]
