@@ -97,8 +97,16 @@ def _may_do_better(finer: list[Standing], best: Explanation) -> bool:
 
 
 def _explain_more(parts: list[Explanation], best: Explanation) -> bool:
-    """Say whether finer causes explain more than the whole of them."""
-    return _total(parts) + _known(best, [one.candidate for one in parts], _left(best, parts)) > best.score
+    """Say whether finer causes explain more than the whole of them.
+
+    Each of several has chosen when it began and when it ended, of so many marks, and the whole has only once. They are
+    worth less by that choice, or by what it gained them.
+    """
+    over = _total(parts) + _known(best, [one.candidate for one in parts], _left(best, parts)) - best.score
+    if over <= 0 or len(parts) < 2:
+        return over > 0
+    ends = 2 * (math.fsum(math.log(len(one.marks)) for one in parts) - math.log(len(best.marks)))
+    return over > ends or over > sum(_lost_over(one, best.candidate) for one in parts)
 
 
 def _left(best: Explanation, parts: list[Explanation]) -> int:

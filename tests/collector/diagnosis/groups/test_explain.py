@@ -50,3 +50,22 @@ def test_what_the_rest_of_a_room_always_did_is_no_reason_to_blame_the_room():
         room = candidate(("room", "o1"), wears + frail, hosts=120, times=times)
         (one,) = explain([room, delivery], lambda *_: (wears + frail, 5_000))
         assert one.candidate.group == cause
+
+
+def test_of_a_room_that_wears_out_as_a_whole_a_half_that_began_later_is_no_cause_of_its_own():
+    early = marks(range(30), [0.3 + 0.91 * at for at in range(30)])
+    late = marks(range(100, 130), [8.5 + 0.63 * at for at in range(30)])
+    feeds = [candidate(("power_feed", f"p{at}"), half, hosts=100) for at, half in enumerate((early, late))]
+    room = candidate(("room", "o0"), early + late, hosts=200)
+    assert sum(one.whole for one in feeds) > room.whole
+    (one,) = explain([room, *feeds], lambda *_: (early + late, 5_000))
+    assert one.candidate.group == ("room", "o0")
+
+
+def test_two_halves_of_a_room_that_fail_weeks_apart_are_two_causes():
+    early = marks(range(20), [0.05 * at for at in range(20)])
+    late = marks(range(100, 130), [20 + 0.05 * at for at in range(30)])
+    feeds = [candidate(("power_feed", f"p{at}"), half, hosts=100) for at, half in enumerate((early, late))]
+    room = candidate(("room", "o0"), early + late, hosts=200)
+    found = explain([room, *feeds], lambda *_: (early + late, 5_000))
+    assert {one.candidate.group for one in found} == {("power_feed", "p0"), ("power_feed", "p1")}
