@@ -11,7 +11,7 @@ rest.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from fsmend_collector.diagnosis.groups.candidate import Candidate, distinct
@@ -32,6 +32,7 @@ _SUSPECTS_KEPT = 8
 _PLACE_FAILS = 0.2
 _STRAYS = 0.34
 _STRAYS_LEAST = 2
+_STRAYS_UNNAMED = 0.5
 _LABEL_WRONG_NATS = 5.0
 
 
@@ -79,7 +80,7 @@ def _next(peel: Peel, within: Within, depth: int) -> list[Explanation] | None:
     finer = _finer(peel, best) if depth < _DEPTH else []
     more = _may_do_better(finer, best)
     if not more:  # a place inside may still do better with hosts that are only labelled wrongly
-        finer = [one for one in finer if _is_place(one.candidate) and _is_place(best.candidate)]
+        finer = [one for one in finer if _is_place(one.candidate) and is_labelled(best.candidate)]
     parts = _parts(finer, best, within, depth + 1) if finer else []
     if more and _explain_more(parts, best):
         joined = _in_places(best, parts)
@@ -226,22 +227,49 @@ def _is_place(candidate: Candidate) -> bool:
     return candidate.group[0] in LABEL_DIMENSIONS
 
 
+def is_labelled(candidate: Candidate) -> bool:
+    """Say whether a group is one of hosts by a label: an operator's own may mean a place too."""
+    return _is_place(candidate) or candidate.group[0].startswith("label:")
+
+
 def _with_strays(best: Explanation, parts: list[Explanation]) -> Explanation | None:
     """Return a place inside a larger one with the few hosts that fail with it and may only be labelled wrongly."""
     lead = next((one for one in parts if _is_place(one.candidate)), None)
-    if lead is None or not _is_place(best.candidate):
+    if lead is None or not is_labelled(best.candidate):
         return None
+    place = lead.candidate
     hosts = {mark.agent_id for mark in lead.marks}
     strays = frozenset(mark for mark in best.marks if mark.agent_id not in hosts)
     outside = {mark.agent_id for mark in strays}
-    whole = len(hosts) >= _PLACE_FAILS * lead.candidate.hosts
-    if not whole or len(outside) > max(_STRAYS_LEAST, _STRAYS * len(hosts)):
+    wrong = {mark.agent_id for mark in strays if _names_place(mark, place)}
+    whole = len(hosts) >= _PLACE_FAILS * place.hosts
+    if not whole or len(wrong) > _few(_STRAYS, hosts) or len(outside) > _few(_STRAYS_UNNAMED, hosts):
         return None
-    score = lead.score
+    score = lead.score - label_nats(strays, place, best.candidate)
     for agent_id in sorted(outside):
         own = {mark.key[3] for mark in strays if mark.agent_id == agent_id}
-        score += best.candidate.alone(agent_id, len(own)) - _LABEL_WRONG_NATS
-    return Explanation(lead.candidate, lead.marks | strays, score)
+        score += best.candidate.alone(agent_id, len(own))
+    return Explanation(place, lead.marks | strays, score)
+
+
+def _few(share: float, hosts: Collection[str]) -> float:
+    return max(_STRAYS_LEAST, share * len(hosts))
+
+
+def label_nats(strays: Collection[Mark], place: Candidate, around: Candidate) -> float:
+    """Return what it costs to hold hosts that are not of a place by their labels for hosts of it, in nats.
+
+    A host with another label is labelled wrongly. One without contradicts nothing: it stands somewhere, and pays for
+    which of the places in the group around it that is.
+    """
+    wrong = {mark.agent_id for mark in strays if _names_place(mark, place)}
+    missing = len({mark.agent_id for mark in strays}) - len(wrong)
+    which = math.log(max(around.hosts / max(place.hosts, 1), 1.0))
+    return len(wrong) * _LABEL_WRONG_NATS + missing * min(which, _LABEL_WRONG_NATS)
+
+
+def _names_place(mark: Mark, place: Candidate) -> bool:
+    return any(name == place.group[0] for name, _ in mark.groups)
 
 
 def _suspect(peel: Peel, chosen: Explanation) -> None:

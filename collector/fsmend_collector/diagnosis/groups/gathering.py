@@ -7,7 +7,7 @@ from fsmend_collector.diagnosis.groups.aspects import ASPECTS
 from fsmend_collector.diagnosis.groups.changes import Change, suspected
 from fsmend_collector.diagnosis.groups.counting import Counting
 from fsmend_collector.diagnosis.groups.dimensions import FLEET_VALUE, LABEL_DIMENSIONS
-from fsmend_collector.diagnosis.groups.explain import Explanation
+from fsmend_collector.diagnosis.groups.explain import Explanation, is_labelled, label_nats
 from fsmend_collector.diagnosis.groups.marks import Mark
 from fsmend_collector.diagnosis.groups.rates import AspectGroup
 from fsmend_collector.diagnosis.groups.series import Series
@@ -115,11 +115,25 @@ def _holds(place: list[Explanation], parts: list[Explanation]) -> bool:
     if inner.dimension.local:
         inside = all(outer.group in mark.groups for one in parts for mark in one.marks)
     else:
-        inside = inner.group[0] in LABEL_DIMENSIONS and _hosts(parts) <= _hosts(place)
+        inside = is_labelled(inner) and _stand_in(place, parts)
     if not inside:
         return False
     near_ns = min(abs(mine.time_ns - its.time_ns) for mine in parts[0].marks for its in place[0].marks)
     return near_ns <= _CLOCK_OFF_NS
+
+
+def _stand_in(place: list[Explanation], parts: list[Explanation]) -> bool:
+    """Say whether the hosts of a cause are those of a place, but for a few whose labels may be wrong or missing.
+
+    That must cost less than another cause at the same time does.
+    """
+    hosts = _hosts(place)
+    strays = [mark for one in parts for mark in one.marks if mark.agent_id not in hosts]
+    outside = {mark.agent_id for mark in strays}
+    if 2 * len(outside) > len(_hosts(parts)):
+        return False
+    inner = parts[0].candidate
+    return label_nats(strays, place[0].candidate, inner) < inner.penalty
 
 
 def _around(
