@@ -86,7 +86,7 @@ def _finer(scored, best, alive, within, depth):
     alone = [score + gain for (score, _), gain in zip(finer, gains, strict=True)]
     more = sum(score for score, _ in finer) > best.score or max(alone, default=0.0) > best.score
     if not more:
-        finer = [row for row in finer if ours._is_place(row[1]) and ours._is_place(best.candidate)]
+        finer = [row for row in finer if ours._is_place(row[1]) and ours.is_labelled(best.candidate)]
     if not finer:
         return [best]
     inside = [one for _, one in finer]
