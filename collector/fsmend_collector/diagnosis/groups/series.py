@@ -95,7 +95,6 @@ class Series:
     _recent: OrderedDict[str, int] | None = None
     _deep: int = 0
     _reaches: dict[int, _Reach] = field(default_factory=dict)
-    _thin_at: int = 8
     _states: list[tuple[int, dict[int, tuple[int, int, int, int, int]]]] = field(default_factory=list)
 
     def insert(self, mark: Mark) -> None:
@@ -181,9 +180,10 @@ class Series:
             limits: of each day.
         """
         had = bool(self._found)
-        if self.counted >= least_units:
+        if self._walked < len(self.marks) and self.counted >= least_units:
             while self._walked < len(self.marks):
                 self._walk(limits)
+            self._remember()
         return had or bool(self._found)
 
     def _walk(self, limits: LimitsOf) -> None:
@@ -202,7 +202,7 @@ class Series:
             for at in range(first, until):
                 self._step(at, rows)
             self._hold, self._walked = None, until
-        if self._walked >= _STATES_FROM and (held == first or not held % _STATE_EVERY):
+        if not self._walked % _STATE_EVERY:
             self._remember()
 
     def _held(self, limits: Limits, first: int, until: int) -> int:
@@ -313,7 +313,13 @@ class Series:
         return mark.agent_id if self.wide else mark.key
 
     def _remember(self) -> None:
-        """Keep the state of the walk; older states thin out, so that going back far costs about as what came since."""
+        """Keep the state of the walk; older states thin out, so that going back far costs about as what came since.
+
+        One is kept wherever somebody looked, also while all windows hold: until the next look, what crosses is as it
+        was there, so a mark that is a little late must not take it back far.
+        """
+        if self._walked < _STATES_FROM:
+            return
         state = {}
         crossings = self.crossings
         for seconds, reach in self._reaches.items():
@@ -322,11 +328,9 @@ class Series:
         states = self._states
         if not states or states[-1][0] < self._walked:
             states.append((self._walked, state))
-        if len(states) >= self._thin_at:
-            for at in range(len(states) - 3, -1, -1):
-                if states[at + 2][0] - states[at][0] <= self._walked - states[at + 2][0]:
-                    del states[at + 1]
-            self._thin_at = 2 * len(states)
+        for at in range(len(states) - 3, -1, -1):
+            if states[at + 2][0] - states[at][0] <= self._walked - states[at + 2][0]:
+                del states[at + 1]
 
     def _back(self, position: int) -> None:
         """Take the walk back to before a position that changed."""

@@ -12,6 +12,7 @@ from fsmend_collector.diagnosis.groups.settings import DAY_NS
 
 SECOND = 1_000_000_000
 WINDOWS = (10, 60, 86_400, 300_000)
+DAYLONG = ((2, 86_400),)
 
 
 @cache
@@ -129,6 +130,15 @@ def test_while_all_windows_hold_enough_as_it_is_nothing_is_stepped_through(monke
         series.insert(mark(second, 0, second))
         series.evaluate(2, limits)
     assert [rows[-1].end_ns for rows in series.crossings.values()] == [109 * SECOND] * len(WINDOWS)
+
+
+def test_a_mark_that_is_a_little_late_takes_little_back_though_all_windows_held():
+    series = Series(wide=True)
+    for second in range(200):
+        series.insert(mark(second, 0, second))
+        series.evaluate(2, lambda _day: DAYLONG)
+    series.insert(mark(3, 1, 197))
+    assert series.crossings[86_400][-1].end_ns == 197 * SECOND  # though nobody looked since
 
 
 def test_what_a_time_holds_includes_both_its_ends():
