@@ -87,6 +87,8 @@ class Crossings:
     def look(self) -> list[tuple[AspectGroup, bool]]:
         """Look at what changed: each group, and whether it crosses or did."""
         stamp = (self.counting.population.changes, self.counting.generation, self.counting.rates.hours)
+        if stamp[1] != self._stamp[1]:  # units get their keys anew, and nobody asks by the old ones
+            self._together.clear()
         if stamp != self._stamp:  # what was asked for groups that span hosts is asked anew
             self._stamp, self._epoch = stamp, self._epoch + 1
         found = [(series.key, self._crosses(series)) for series in self.dirty]

@@ -145,6 +145,15 @@ def test_memory_follows_what_fails():
     assert (len(scan._views), len(scan._series), len(scan._sightings)) == (0, 0, 0)
 
 
+def test_what_was_found_for_the_keys_of_units_goes_when_the_population_changes():
+    scan = GroupScan(POPULATION)
+    for number in range(50):
+        feed(scan, [error(number, 1, "health", number)])
+        scan.counting.forget_thresholds()
+        scan.tick(START + DAY + number * SECOND)
+    assert len(scan._crossings._together) <= 1
+
+
 def test_findings_that_are_no_failing_are_not_counted():
     old = [error(20 + n, 1, "corrupt", n, before_agent=True, severity=event_pb2.SEVERITY_WARNING) for n in range(10)]
     assert causes(scanned(old)) == {}
