@@ -101,6 +101,18 @@ def test_counters_that_nobody_watched_prove_nothing(blind):
     assert state_name(incident) == "open"
 
 
+def test_an_agent_that_fails_again_after_it_was_revoked_is_watched_anew():
+    diagnosis = engine(standstill_seconds=3_600)
+    feed(diagnosis, [ext4("FS_IO_ERROR", n, sector=n) for n in range(3)])
+    diagnosis.observe_presence("a1", "h1", connected=False, since_ns=START + 10 * SECOND, now_ns=START + 10 * SECOND)
+    (change,) = diagnosis.retire_agent("a1", START + 20 * SECOND)
+    assert change.what == "resolved"
+    feed(diagnosis, [ext4("FS_IO_ERROR", 100, sector=9)])
+    assert state_name(only(diagnosis)) == "open"
+    diagnosis.tick(START + 3_800 * SECOND)
+    assert state_name(only(diagnosis)) == "resolved"
+
+
 def test_xfs_is_healthy_only_when_every_sick_part_is():
     diagnosis = engine()
     for number in (0, 1):
