@@ -18,7 +18,8 @@ def explain(candidates, within):
 
 def _peel(candidates, alive, within, depth):
     found = []
-    scored = [(one.score(one.marks & alive), one) for one in candidates]
+    tried = [one for one in candidates if not depth or len(one.marks & alive) >= one.least]
+    scored = [(one.score(one.marks & alive), one) for one in tried]
     while scored:
         scored.sort(key=lambda row: (-row[0], row[1].order))
         best = _first_that_stands(scored, alive, within)
