@@ -9,6 +9,7 @@ from fsmend_collector.diagnosis.config import DiagnosisConfig
 from fsmend_collector.diagnosis.evidence import Evidence
 from fsmend_collector.diagnosis.fleet import FleetDiagnosis
 from fsmend_collector.diagnosis.groups import HostView, Population, ScanSettings
+from fsmend_collector.diagnosis.groups.learnt import rates_from_text, rates_to_text
 from fsmend_collector.diagnosis.groups.marks import Journal
 from fsmend_collector.diagnosis.groups.rates import AspectGroup
 from fsmend_collector.diagnosis.incident import IncidentChange
@@ -141,12 +142,14 @@ class Runner:
             self.diagnosis.learn_view(self.world.views.get(agent_id) or self.world.fleet.by_agent[agent_id])
 
     def _restart(self, now_ns: int) -> None:
-        """Begin anew from what a store would hold: incidents, and what the scan was given."""
+        """Begin anew from what a store would hold: incidents, what was learnt, and what the scan was given."""
         for _, change in self.told.values():
             self.counted.update(change.view.take_growth())
         stored = [change.incident for _, change in self.told.values()]
+        learnt = rates_to_text(self.diagnosis.scan.rates)
         self.diagnosis = self._fresh()
         self.diagnosis.restore(stored, now_ns)
+        rates_from_text(learnt, self.diagnosis.scan.rates)
         for view in self.journal.views.values():
             self.diagnosis.learn_view(view)
         for (key, _), row in sorted(self.journal.sightings.items(), key=lambda row: (row[1], row[0])):
