@@ -24,7 +24,10 @@ TARGETS = {
         Target("repairs_ordered_under_shared_cause", "repairs ordered for members of a shared cause", 0),
         Target("unit_repairs_under_shared_cause", "open unit incidents of members of a shared cause", 0),
         Target(
-            "events_per_second_200k_hosts", "a storm of 1 M events from 5 % of 200,000 hosts", 50_000, at_least=True
+            "events_per_second_200k_hosts",
+            "a storm of 1 M events in 20 s from 5 % of 200,000 hosts",
+            50_000,
+            at_least=True,
         ),
         Target("rss_mib_200k_hosts", "the same, resident", 1_536),
         Target("cost_growth_2k_to_200k", "cost of an event at 200,000 hosts to that at 2,000", 1.5),
