@@ -145,3 +145,9 @@ def test_members_of_a_shared_cause_have_no_open_incident_of_their_own():
     for name in SHARED:
         members = {unit for cause in ran(name)[1].shared for unit in cause.members}
         assert not [one.value for one in ran(name)[1].units if members & one.members], name
+
+
+def test_a_kernel_that_few_hosts_run_fails_on_all_of_them():
+    fleet = make_fleet(FleetShape(hosts=60), 1)
+    (cause,) = scenarios()["kernel_regression"].world(fleet, 1).causes
+    assert {agent_id for agent_id, _ in cause.members} == {one.agent_id for one in fleet.members("kernel", cause.value)}

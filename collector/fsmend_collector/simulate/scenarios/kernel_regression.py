@@ -13,7 +13,7 @@ def build(world: World) -> None:
     kernel = world.rng.choice([one for one in world.fleet.values("kernel") if one != "6.1.0-37"])
     hosts = world.fleet.members("kernel", kernel)
     units = []
-    for view in world.rng.sample(hosts, world.rng.randint(20, 50)):
+    for view in world.rng.sample(hosts, min(len(hosts), world.rng.randint(20, 50))):
         at = world.rng.randrange(len(view.devices))
         time_ns = START + DAY // 2 + world.rng.randrange(DAY)
         units.append(world.error(view, at, "corrupt", time_ns, function=_FUNCTION, line=_LINE))
