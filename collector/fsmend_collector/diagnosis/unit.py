@@ -80,7 +80,7 @@ class UnitDiagnosis:
         fault = self._ledger.obtain(key)
         if not fault.add(evidence, fault_class, now_ns):
             return []
-        if fault.tally.evidence_count == 1:
+        if evidence.agent_id not in self._agents:
             self._watch(evidence.agent_id)
         if fault.provisional:
             self._unplaced.keep(key, evidence)
@@ -244,7 +244,7 @@ class UnitDiagnosis:
 
     def retire_agent(self, agent_id: str, now_ns: int) -> list[IncidentChange]:
         """Take the word that a host has left the fleet as the proof that closes all its incidents."""
-        self._agents[agent_id] = AgentWatch()  # not taken off: only the first error of a fault puts one there
+        self._agents.pop(agent_id, None)
         self._away.pop(agent_id, None)
         return self._ledger.settle_agent(agent_id, "the agent was revoked: its host left the fleet", now_ns)
 
