@@ -56,6 +56,7 @@ class Fault:
         "_parts",
         "_proofs",
         "_scopes",
+        "_since_ns",
         "_windows",
         "generation",
         "id",
@@ -91,6 +92,7 @@ class Fault:
         self._proofs = _NO_PROOF
         self._scopes: dict[str, tuple[int, int, bool]] | None = None
         self._ever_sick = _NONE
+        self._since_ns = 0
         self.others_ns = 0
         self.opened_ns = 0
         self.updated_ns = 0
@@ -108,6 +110,8 @@ class Fault:
             self._windows = _NO_WINDOW
             self.opened_ns = now_ns
         latest_ns = evidence.latest_ns if evidence.last_ns else evidence.time_ns
+        if self._since_ns or self._proofs or self.settled[0] or self._ever_sick:
+            self._fails_again(fault_class, evidence.time_ns, latest_ns)
         self.tally.add(evidence, latest_ns)
         self.places.add(evidence)
         if evidence.scope or evidence.xfs_scope:
@@ -132,6 +136,22 @@ class Fault:
     def prove(self, proof: Proof, time_ns: int, text: str) -> None:
         """Take a proof that all is well at a time."""
         self._proofs = {**self._proofs, proof: max(self._proofs.get(proof, (0, "")), (time_ns, text))}
+
+    def _fails_again(self, fault_class: str, time_ns: int, latest_ns: int) -> None:
+        """Note since when it fails, before it takes an error, where a proof may have ended what was before."""
+        if self.proven() is not None:
+            self._since_ns = time_ns
+        elif self._best_proof(fault_class)[0] < latest_ns:
+            self._since_ns = min(self.since_ns, time_ns)
+
+    @property
+    def since_ns(self) -> int:
+        """Return when the earliest error happened that no proof covers; of what was never over, the onset."""
+        return self._since_ns or self.tally.onset_ns
+
+    def restore_since(self, time_ns: int) -> None:
+        """Take back what fails since a time at the latest: when the first of its errors came is not stored."""
+        self._since_ns = time_ns
 
     def take_scope(self, evidence: Evidence) -> None:
         """Take what the finding says of the health of one part."""
@@ -192,12 +212,15 @@ class Fault:
             return None
         best = (0, "")
         for fault_class, latest in self.latest.items():
-            found = [self.settled, *(self._proof(proof) for proof in CLASSES[fault_class].closed_by)]
-            enough = [proof for proof in found if proof[0] >= latest]
-            if not enough:
+            found = self._best_proof(fault_class)
+            if found[0] < latest:
                 return None
-            best = max(best, *enough)
+            best = max(best, found)
         return best if best[0] else None
+
+    def _best_proof(self, fault_class: str) -> tuple[int, str]:
+        """Return time and text of the latest proof that closes a class of error."""
+        return max([self.settled, *(self._proof(proof) for proof in CLASSES[fault_class].closed_by)])
 
     def _proof(self, proof: Proof) -> tuple[int, str]:
         known = self._proofs.get(proof, (0, ""))

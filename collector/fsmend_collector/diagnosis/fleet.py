@@ -21,7 +21,6 @@ from fsmend_collector.diagnosis.unit import UnitDiagnosis
 from fsmend_collector.diagnosis.view import IncidentView, view_of_made
 from fsmend_proto.v1 import command_pb2, incident_pb2, inventory_pb2, record_pb2
 
-_BEFORE_NS = 600 * SECONDS_NS
 _RESOLVED = incident_pb2.INCIDENT_STATE_RESOLVED
 _MERGED = incident_pb2.INCIDENT_STATE_MERGED
 
@@ -204,7 +203,7 @@ class FleetDiagnosis:
             shared.withdrawn = not heirs
             what = "merged" if heirs else "resolved"
         else:
-            shared.merged_into, shared.withdrawn, shared.resolved_ns, shared.proof = "", False, 0, ""
+            shared.reopen()
             what = "reopened" if was != shared.state and what == "changed" else what
         shared.timeline.add(now_ns, what, verdict.code)
         return [self._told(shared, what, now_ns, verdict.marks - known)]
@@ -213,7 +212,7 @@ class FleetDiagnosis:
         """Go on with a stored shared cause, and with the incidents that it waits for."""
         shared = self._shared[verdict.incident_id] = SharedIncident.resumed(verdict, stored)
         for incident in self._held.pop(verdict.incident_id, ()):
-            if _counts_for(shared, view_of_made(incident).began_ns):
+            if shared.waits_for(view_of_made(incident)):
                 shared.unresolved.add(incident.id)
                 shared.members.add(incident.id)
         return shared
@@ -237,7 +236,7 @@ class FleetDiagnosis:
         told: list[IncidentChange] = []
         for view in self.units.views_of(agent_id):
             merged = self._merged.get(view.id, "")
-            if self._explainer(agent_id, view.names) == merged or (view.resolved and not merged):
+            if self._explainer(view) == merged or (view.resolved and not merged):
                 continue  # it is explained as it was; or it is over, and was told so
             told += self._overlay_one(view, "", (), now_ns)
         return told
@@ -246,7 +245,7 @@ class FleetDiagnosis:
         self, view: IncidentView, what: str, evidence: tuple[str, ...], now_ns: int
     ) -> list[IncidentChange]:
         told: list[IncidentChange] = []
-        before, into = self._merged.get(view.id, ""), self._explainer(view.agent_id, view.names)
+        before, into = self._merged.get(view.id, ""), self._explainer(view)
         if before and before != into:
             told += self._leave(before, view.id, now_ns)
         if view.resolved:
@@ -258,11 +257,12 @@ class FleetDiagnosis:
             view.insufficient = self._nearby
             return [IncidentChange(view, what or "reopened", evidence), *told]
         shared = self._shared[into]
-        if _counts_for(shared, view.began_ns):
+        if shared.waits_for(view):
             shared.unresolved.add(view.id)
             shared.members.add(view.id)
         self._merged[view.id] = view.into = into
-        return [IncidentChange(view, what if before == into else "merged", evidence), *told]
+        told = [IncidentChange(view, what if before == into else "merged", evidence), *told]
+        return told if shared.active else told + self._reopen(shared, now_ns)
 
     def _leave(self, shared_id: str, incident_id: str, now_ns: int) -> list[IncidentChange]:
         """Take an incident off a shared cause; the last one that is resolved resolves it."""
@@ -278,17 +278,26 @@ class FleetDiagnosis:
         """Resolve a shared cause; what it took in and is not resolved comes back."""
         shared.unresolved.clear()
         shared.resolved_ns = now_ns
-        shared.timeline.add(now_ns, "resolved", proof)
-        told = [self._told(shared, "resolved", now_ns)]
+        return self._turn(shared, "resolved", proof, now_ns)
+
+    def _reopen(self, shared: SharedIncident, now_ns: int) -> list[IncidentChange]:
+        """Open a shared cause again that an error would have kept open, had it come in time."""
+        shared.reopen()
+        return self._turn(shared, "reopened", "an error of a member came late", now_ns)
+
+    def _turn(self, shared: SharedIncident, what: str, text: str, now_ns: int) -> list[IncidentChange]:
+        """Tell that a shared cause is over or open again, and what that makes of the incidents of its members."""
+        shared.timeline.add(now_ns, what, text)
+        told = [self._told(shared, what, now_ns)]
         for agent_id in sorted({mark.agent_id for mark in shared.verdict.marks}):
             told += self._overlay_agent(agent_id, now_ns)
         return told
 
-    def _explainer(self, agent_id: str, names: Iterable[str]) -> str:
-        """Return the open shared cause that explains the first of an agent's units that one does; empty: none."""
-        for name in names:
-            shared = self._shared.get(self.scan.member_of(agent_id, name))
-            if shared is not None and shared.active:
+    def _explainer(self, view: IncidentView) -> str:
+        """Return the open shared cause that explains the first of the units that one does; empty: none."""
+        for name in view.names:
+            shared = self._shared.get(self.scan.member_of(view.agent_id, name))
+            if shared is not None and (shared.active or shared.would_wait_for(view)):
                 return shared.verdict.incident_id
         return ""
 
@@ -370,11 +379,6 @@ class FleetDiagnosis:
         shown = [one for one in self.units.incidents() if one.id not in self._merged]
         shown += [one.incident(self._names) for one in self._shared.values() if not (one.merged_into or one.withdrawn)]
         return sorted(shown, key=lambda incident: incident.id)
-
-
-def _counts_for(shared: SharedIncident, began_ns: int) -> bool:
-    """Say whether a shared cause waits for an incident. What was wrong with the unit before is only held."""
-    return began_ns >= shared.verdict.onset_ns - _BEFORE_NS
 
 
 def _same(now: incident_pb2.Incident, stored: incident_pb2.Incident) -> bool:

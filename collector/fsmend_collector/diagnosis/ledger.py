@@ -175,6 +175,7 @@ class Ledger:
             partial(self._incident, fault),
             partial(self._names, fault),
             resolved=fault.proven() is not None,
+            since_ns=fault.since_ns,
             growth=partial(self._growth, fault),
         )
 

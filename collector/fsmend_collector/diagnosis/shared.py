@@ -5,6 +5,7 @@ from functools import partial
 from heapq import nsmallest
 from operator import attrgetter
 
+from fsmend_collector.diagnosis.config import SECONDS_NS
 from fsmend_collector.diagnosis.groups.aspects import DEVICE, FILESYSTEM
 from fsmend_collector.diagnosis.groups.codes import GROUP_CODES
 from fsmend_collector.diagnosis.groups.marks import Mark
@@ -17,6 +18,8 @@ from fsmend_proto.v1 import incident_pb2
 _MEMBERS_LISTED = 1_000
 _EVIDENCE_LISTED = 100
 _PLACES_SHOWN = 3
+_BEFORE_NS = 600 * SECONDS_NS
+_ALL_OVER = "incidents of its members are resolved"
 _State = incident_pb2.IncidentState
 
 
@@ -68,6 +71,20 @@ class SharedIncident:
         """Say whether it is open."""
         return self.state == incident_pb2.INCIDENT_STATE_OPEN
 
+    def waits_for(self, view: IncidentView) -> bool:
+        """Say whether it is not over before an incident is. What was wrong with the unit before is only held."""
+        return view.began_ns >= self.verdict.onset_ns - _BEFORE_NS
+
+    def would_wait_for(self, view: IncidentView) -> bool:
+        """Say whether it is over only because errors of an incident came late; never against an operator's word."""
+        by_word = self.proof and not self.proof.endswith(_ALL_OVER)
+        over = self.resolved_ns and self.state == incident_pb2.INCIDENT_STATE_RESOLVED and not by_word
+        return bool(over) and not view.resolved and view.since_ns <= self.resolved_ns and self.waits_for(view)
+
+    def reopen(self) -> None:
+        """Take back that it was over."""
+        self.merged_into, self.withdrawn, self.resolved_ns, self.proof = "", False, 0, ""
+
     def view(self, host_names: dict[str, str]) -> IncidentView:
         """Return it as it is, to be put together when it is read."""
         began_ns = max(self.verdict.onset_ns, self.opened_ns)
@@ -113,7 +130,7 @@ class SharedIncident:
         if dimension == "host":
             incident.unit.agent_id, incident.unit.host_name = value, shown
         if self.resolved_ns:
-            incident.resolution = self.proof or f"all {len(self.members)} incidents of its members are resolved"
+            incident.resolution = self.proof or f"all {len(self.members)} {_ALL_OVER}"
         elif self.withdrawn:
             incident.resolution = "withdrawn: with later evidence nothing is shared"
         return incident

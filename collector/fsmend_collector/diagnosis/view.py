@@ -22,6 +22,7 @@ class IncidentView:
         resolved: it is over.
         shared: it is of a shared cause.
         began_ns: when it began or was first told, whichever is later: clocks of hosts may be off.
+        since_ns: when the earliest error happened that no proof covers; of one that was never over, its onset.
         into: id of the shared cause that it is part of; empty: none.
         insufficient: says what else fails nearby, when that is too little for a shared cause; asked when it is read.
     """
@@ -38,6 +39,7 @@ class IncidentView:
         "into",
         "resolved",
         "shared",
+        "since_ns",
     )
 
     def __init__(
@@ -49,11 +51,13 @@ class IncidentView:
         names: _Names,
         *,
         resolved: bool,
+        since_ns: int = 0,
         growth: _Growth = tuple,
     ) -> None:
         self.id = incident_id
         self.agent_id = agent_id
         self.began_ns = began_ns
+        self.since_ns = since_ns or began_ns
         self.resolved = resolved
         self.shared = False
         self.into = ""
