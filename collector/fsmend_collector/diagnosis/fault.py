@@ -20,6 +20,7 @@ _NEVER_NS = 1 << 63
 _ACTIVE = frozenset({incident_pb2.INCIDENT_STATE_OPEN, incident_pb2.INCIDENT_STATE_REPAIRING})
 _STANDING = frozenset(name for name, row in CLASSES.items() if Proof.STANDSTILL in row.closed_by)
 _NONE: frozenset[str] = frozenset()
+_NO_TIME: Mapping[str, int] = MappingProxyType({})
 _NO_WINDOW: Mapping[str, SerdWindow] = MappingProxyType({})
 _NO_PROOF: Mapping[Proof, tuple[int, str]] = MappingProxyType({})
 
@@ -52,11 +53,11 @@ class Fault:
     __slots__ = (
         "_config",
         "_ever_sick",
+        "_firsts",
         "_mute_mark",
         "_parts",
         "_proofs",
         "_scopes",
-        "_since_ns",
         "_windows",
         "generation",
         "id",
@@ -92,7 +93,7 @@ class Fault:
         self._proofs = _NO_PROOF
         self._scopes: dict[str, tuple[int, int, bool]] | None = None
         self._ever_sick = _NONE
-        self._since_ns = 0
+        self._firsts = _NO_TIME
         self.others_ns = 0
         self.opened_ns = 0
         self.updated_ns = 0
@@ -110,8 +111,8 @@ class Fault:
             self._windows = _NO_WINDOW
             self.opened_ns = now_ns
         latest_ns = evidence.latest_ns if evidence.last_ns else evidence.time_ns
-        if self._since_ns or self._proofs or self.settled[0] or self._ever_sick:
-            self._fails_again(fault_class, evidence.time_ns, latest_ns)
+        if self._firsts or (self.latest and fault_class not in self.latest):
+            self._note_first(fault_class, evidence.time_ns)
         self.tally.add(evidence, latest_ns)
         self.places.add(evidence)
         if evidence.scope or evidence.xfs_scope:
@@ -137,21 +138,27 @@ class Fault:
         """Take a proof that all is well at a time."""
         self._proofs = {**self._proofs, proof: max(self._proofs.get(proof, (0, "")), (time_ns, text))}
 
-    def _fails_again(self, fault_class: str, time_ns: int, latest_ns: int) -> None:
-        """Note since when it fails, before it takes an error, where a proof may have ended what was before."""
-        if self.proven() is not None:
-            self._since_ns = time_ns
-        elif self._best_proof(fault_class)[0] < latest_ns:
-            self._since_ns = min(self.since_ns, time_ns)
+    def _note_first(self, fault_class: str, time_ns: int) -> None:
+        """Keep when each class of error was first seen, where there are several: of a single one it is the onset."""
+        firsts = self._firsts or dict.fromkeys(self.latest, self.tally.onset_ns)
+        self._firsts = {**firsts, fault_class: min(firsts.get(fault_class, time_ns), time_ns)}
 
-    @property
     def since_ns(self) -> int:
-        """Return when the earliest error happened that no proof covers; of what was never over, the onset."""
-        return self._since_ns or self.tally.onset_ns
+        """Return when the earliest error happened that no proof covers, as far as is remembered."""
+        onset_ns, found = self.tally.onset_ns, []
+        if not (self._proofs or self._ever_sick or self.settled[0]):
+            return onset_ns
+        for fault_class, latest_ns in self.latest.items():
+            proven_ns, first_ns = self._best_proof(fault_class)[0], self._firsts.get(fault_class, onset_ns)
+            if proven_ns < first_ns:
+                found.append(first_ns)
+            elif proven_ns < latest_ns:
+                found.append(self.tally.earliest_after(proven_ns) or latest_ns)
+        return min(found, default=onset_ns)
 
-    def restore_since(self, time_ns: int) -> None:
-        """Take back what fails since a time at the latest: when the first of its errors came is not stored."""
-        self._since_ns = time_ns
+    def leaves_open(self, fault_class: str, time_ns: int) -> bool:
+        """Say whether an error of a time keeps an incident open: no proof covers it."""
+        return self.opened_ns > 0 and self._best_proof(fault_class)[0] < time_ns
 
     def take_scope(self, evidence: Evidence) -> None:
         """Take what the finding says of the health of one part."""

@@ -5,9 +5,9 @@ policy orders no repair for them. When it is over, those that are not resolved c
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import islice
+from functools import partial
 
 from fsmend_collector.diagnosis.classing import class_of
 from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
@@ -15,7 +15,8 @@ from fsmend_collector.diagnosis.evidence import Evidence
 from fsmend_collector.diagnosis.groups import GroupScan, HostView, Population, ScanSettings, Verdict, view_of
 from fsmend_collector.diagnosis.groups.marks import Mark
 from fsmend_collector.diagnosis.incident import IncidentChange
-from fsmend_collector.diagnosis.shared import SharedIncident
+from fsmend_collector.diagnosis.nearby import nearby
+from fsmend_collector.diagnosis.shared import ALL_OVER, SharedIncident
 from fsmend_collector.diagnosis.timeline import EVIDENCE
 from fsmend_collector.diagnosis.unit import UnitDiagnosis
 from fsmend_collector.diagnosis.view import IncidentView, view_of_made
@@ -40,6 +41,7 @@ class FleetDiagnosis:
         self._names: dict[str, str] = {}
         self._stored: dict[str, incident_pb2.Incident] = {}
         self._held: dict[str, list[incident_pb2.Incident]] = {}
+        self._over_ns = 0
 
     def observe(self, evidence: Evidence, now_ns: int) -> list[IncidentChange]:
         """Take one finding; the same event id twice changes nothing."""
@@ -47,7 +49,10 @@ class FleetDiagnosis:
         if fault_class:
             self.scan.observe(evidence)
         changes = self.units.take(evidence, fault_class, now_ns)
-        return self._overlay(changes, now_ns) if changes else changes
+        changes = self._overlay(changes, now_ns) if changes else changes
+        if not fault_class:
+            return changes + self._release(evidence.agent_id, now_ns)
+        return changes + self._recall(evidence, fault_class, now_ns) if evidence.time_ns <= self._over_ns else changes
 
     def wants_inventory(self, evidence: Evidence) -> bool:
         """Say whether the agent's inventory should be given before this finding, which is an error."""
@@ -159,7 +164,8 @@ class FleetDiagnosis:
         shared = self._shared.get(incident_id)
         if shared is None:
             return self._overlay(self.units.resolve(incident_id, proof, now_ns, by), now_ns)
-        shared.proof = f"{by}: {proof}"
+        if shared.active:
+            shared.proof = f"{by}: {proof}"
         changes: list[IncidentChange] = []
         for one in sorted(shared.unresolved) if members else ():
             with suppress(KeyError):  # it turned out to be of another unit, and is forgotten
@@ -189,7 +195,7 @@ class FleetDiagnosis:
         stored = self._stored.pop(verdict.incident_id, None)
         if shared is None and stored is not None:
             shared = self._resume(verdict, stored)
-            if what == "changed" and _same(shared.incident(self._names), stored):
+            if what == "changed" and shared.is_as(stored, self._names):
                 return []
         if shared is None:
             shared = self._shared[verdict.incident_id] = SharedIncident(verdict, now_ns, now_ns)
@@ -198,7 +204,7 @@ class FleetDiagnosis:
             shared.timeline.add(now_ns, "unmuted", "the mute fell, because it got worse")
         was, shared.verdict = shared.state, verdict
         if what == "gone":
-            heirs = Counter(filter(None, (self.scan.member_of(*_unit_of(mark.key)) for mark in verdict.marks)))
+            heirs = Counter(filter(None, (self.scan.member_of(*mark.unit) for mark in verdict.marks)))
             shared.merged_into = min(heirs, key=lambda one: (-heirs[one], one)) if heirs else ""
             shared.withdrawn = not heirs
             what = "merged" if heirs else "resolved"
@@ -211,10 +217,9 @@ class FleetDiagnosis:
     def _resume(self, verdict: Verdict, stored: incident_pb2.Incident) -> SharedIncident:
         """Go on with a stored shared cause, and with the incidents that it waits for."""
         shared = self._shared[verdict.incident_id] = SharedIncident.resumed(verdict, stored)
+        self._over_ns = max(self._over_ns, shared.resolved_ns)
         for incident in self._held.pop(verdict.incident_id, ()):
-            if shared.waits_for(view_of_made(incident)):
-                shared.unresolved.add(incident.id)
-                shared.members.add(incident.id)
+            shared.wait_for(view_of_made(incident))
         return shared
 
     def _told(
@@ -235,9 +240,13 @@ class FleetDiagnosis:
         """Tell the incidents of one agent that a shared cause took in or let go."""
         told: list[IncidentChange] = []
         for view in self.units.views_of(agent_id):
-            merged = self._merged.get(view.id, "")
-            if self._explainer(view) == merged or (view.resolved and not merged):
-                continue  # it is explained as it was; or it is over, and was told so
+            merged, into = self._merged.get(view.id, ""), self._explainer(view)
+            if view.resolved and not merged:  # it was told so
+                if into:
+                    self._shared[into].learn_end(view)
+                continue
+            if into == merged:
+                continue
             told += self._overlay_one(view, "", (), now_ns)
         return told
 
@@ -247,43 +256,56 @@ class FleetDiagnosis:
         told: list[IncidentChange] = []
         before, into = self._merged.get(view.id, ""), self._explainer(view)
         if before and before != into:
-            told += self._leave(before, view.id, now_ns)
+            told += self._leave(before, view, now_ns)
         if view.resolved:
             self._merged.pop(view.id, None)
             told = [IncidentChange(view, what or "resolved", evidence), *told]
-            return told + (self._leave(into, view.id, now_ns) if into else [])
+            return told + (self._leave(into, view, now_ns) if into else [])
         if not into:
             self._merged.pop(view.id, None)
-            view.insufficient = self._nearby
+            view.insufficient = partial(nearby, self.scan)
             return [IncidentChange(view, what or "reopened", evidence), *told]
         shared = self._shared[into]
-        if shared.waits_for(view):
-            shared.unresolved.add(view.id)
-            shared.members.add(view.id)
+        shared.wait_for(view)
         self._merged[view.id] = view.into = into
-        told = [IncidentChange(view, what if before == into else "merged", evidence), *told]
-        return told if shared.active else told + self._reopen(shared, now_ns)
+        return [IncidentChange(view, what if before == into else "merged", evidence), *told]
 
-    def _leave(self, shared_id: str, incident_id: str, now_ns: int) -> list[IncidentChange]:
+    def _leave(self, shared_id: str, view: IncidentView, now_ns: int) -> list[IncidentChange]:
         """Take an incident off a shared cause; the last one that is resolved resolves it."""
         shared = self._shared.get(shared_id)
-        if shared is None or incident_id not in shared.unresolved:
+        if shared is None:
             return []
-        shared.unresolved.discard(incident_id)
-        if shared.unresolved or not shared.active:
+        shared.learn_end(view)
+        left = shared.unresolved.pop(view.id, None)
+        if left is None or not shared.active or not shared.over_ns:
             return []
-        return self._end(shared, shared.proof or "all incidents of its members are resolved", now_ns)
+        return self._end(shared, shared.proof or ALL_OVER, now_ns)
+
+    def _release(self, agent_id: str, now_ns: int) -> list[IncidentChange]:
+        """End shared causes that wait only for what failed later, as a proof shows that left its incident open."""
+        told: list[IncidentChange] = []
+        for view in self.units.views_of(agent_id):
+            shared = self._shared.get(self._merged.get(view.id, ""))
+            if shared is not None and shared.active and view.id in shared.unresolved:
+                shared.wait_for(view)
+                told += self._end(shared, ALL_OVER, now_ns) if shared.over_ns else []
+        return told
 
     def _end(self, shared: SharedIncident, proof: str, now_ns: int) -> list[IncidentChange]:
         """Resolve a shared cause; what it took in and is not resolved comes back."""
+        shared.resolved_ns = now_ns if shared.proof else shared.over_ns
         shared.unresolved.clear()
-        shared.resolved_ns = now_ns
+        self._over_ns = max(self._over_ns, shared.resolved_ns)
         return self._turn(shared, "resolved", proof, now_ns)
 
-    def _reopen(self, shared: SharedIncident, now_ns: int) -> list[IncidentChange]:
-        """Open a shared cause again that an error would have kept open, had it come in time."""
-        shared.reopen()
-        return self._turn(shared, "reopened", "an error of a member came late", now_ns)
+    def _recall(self, evidence: Evidence, fault_class: str, now_ns: int) -> list[IncidentChange]:
+        """Open the shared cause again that an error would have kept open, had it come in time."""
+        for view in self.units.failing(evidence, fault_class):
+            for shared in self._causes(view) if view.id not in self._merged else ():
+                if shared.was_open(evidence.time_ns) and shared.waits_for(view):
+                    shared.reopen()
+                    return self._turn(shared, "reopened", "an error of a member came late", now_ns)
+        return []
 
     def _turn(self, shared: SharedIncident, what: str, text: str, now_ns: int) -> list[IncidentChange]:
         """Tell that a shared cause is over or open again, and what that makes of the incidents of its members."""
@@ -295,20 +317,14 @@ class FleetDiagnosis:
 
     def _explainer(self, view: IncidentView) -> str:
         """Return the open shared cause that explains the first of the units that one does; empty: none."""
+        return next((one.verdict.incident_id for one in self._causes(view) if one.active), "")
+
+    def _causes(self, view: IncidentView) -> Iterator[SharedIncident]:
+        """Yield the shared causes, open or over, of the units of an incident."""
         for name in view.names:
             shared = self._shared.get(self.scan.member_of(view.agent_id, name))
-            if shared is not None and (shared.active or shared.would_wait_for(view)):
-                return shared.verdict.incident_id
-        return ""
-
-    def _nearby(self, view: IncidentView) -> str:
-        """Say what else fails nearby, when it is too little for a shared cause."""
-        for name in islice(view.names, 1):
-            near = self.scan.neighbours(view.agent_id, name)
-            rows = [f"{count} other{'s' * (count > 1)} in {group[0]} {group[1]}" for group, count in near[:3]]
-            if rows:
-                return f"insufficient evidence of a shared cause: {', '.join(rows)}"
-        return ""
+            if shared is not None:
+                yield shared
 
     def _unmute(self, now_ns: int) -> list[IncidentChange]:
         told = []
@@ -379,19 +395,6 @@ class FleetDiagnosis:
         shown = [one for one in self.units.incidents() if one.id not in self._merged]
         shown += [one.incident(self._names) for one in self._shared.values() if not (one.merged_into or one.withdrawn)]
         return sorted(shown, key=lambda incident: incident.id)
-
-
-def _same(now: incident_pb2.Incident, stored: incident_pb2.Incident) -> bool:
-    """Say whether a shared cause that was taken back is as it was stored: then nobody needs to hear of it."""
-    faces = [
-        (one.code, one.onset_ns, one.occurrences, [(row.dimension, row.value) for row in one.suspects])
-        for one in (now, stored)
-    ]
-    return faces[0] == faces[1]
-
-
-def _unit_of(key: tuple[str, int, str, str]) -> tuple[str, str]:
-    return key[2], key[3]
 
 
 __all__ = ["FleetDiagnosis"]

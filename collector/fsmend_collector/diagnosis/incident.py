@@ -233,7 +233,6 @@ def fault_of(incident: incident_pb2.Incident, key: FaultKey, generation: int, co
         fault.restore_place(place, incident.onset_ns)
     if incident.resolved_ns:
         fault.settled = (incident.resolved_ns, incident.resolution)
-    fault.restore_since(latest_ns)
     if incident.state == _State.INCIDENT_STATE_REPAIRING:
         ordered = [entry.command_id for entry in incident.timeline if entry.what == "repairing"]
         fault.running = frozenset(ordered[-1:])

@@ -7,6 +7,7 @@ from itertools import islice
 from fsmend_collector.diagnosis.agenda import Agenda
 from fsmend_collector.diagnosis.codes import CLASSES, Family
 from fsmend_collector.diagnosis.config import SECONDS_NS, DiagnosisConfig
+from fsmend_collector.diagnosis.evidence import Evidence
 from fsmend_collector.diagnosis.fault import Fault
 from fsmend_collector.diagnosis.incident import IncidentChange, incident_of, other_names, own_names
 from fsmend_collector.diagnosis.joining import FaultKey, Joining
@@ -107,6 +108,14 @@ class Ledger:
         """Return the faults of one agent's units."""
         return [self._faults[key] for key in self._by_agent.get(agent_id, ())]
 
+    def missing(self, evidence: Evidence) -> Fault | None:
+        """Return the fault of a btrfs device that went missing without telling its identity."""
+        for fault in self.of_agent(evidence.agent_id):
+            known = fault.key.family == _DEVICE and set(fault.tally.devids) == {evidence.devid}
+            if known and evidence.filesystem_uuid in fault.tally.filesystems:
+                return fault
+        return None
+
     def grew(self, fault: Fault, event_id: str, now_ns: int) -> list[IncidentChange]:
         """Keep an event id for the next telling, and tell at once what changed but for the growth."""
         told = fault.told
@@ -168,14 +177,16 @@ class Ledger:
 
     def view(self, fault: Fault) -> IncidentView:
         """Return the incident that a fault is now."""
+        proven = fault.proven()
         return IncidentView(
             fault.id,
             fault.key.agent_id,
             max(fault.tally.onset_ns, fault.opened_ns),
             partial(self._incident, fault),
             partial(self._names, fault),
-            resolved=fault.proven() is not None,
-            since_ns=fault.since_ns,
+            resolved=proven is not None,
+            resolved_ns=proven[0] if proven else 0,
+            since=fault.since_ns,
             growth=partial(self._growth, fault),
         )
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from heapq import nsmallest
+from heapq import heappop, heappush, nsmallest
 from operator import attrgetter
 
 from fsmend_collector.diagnosis.config import SECONDS_NS
@@ -19,7 +19,7 @@ _MEMBERS_LISTED = 1_000
 _EVIDENCE_LISTED = 100
 _PLACES_SHOWN = 3
 _BEFORE_NS = 600 * SECONDS_NS
-_ALL_OVER = "incidents of its members are resolved"
+ALL_OVER = "all incidents of its members are resolved"
 _State = incident_pb2.IncidentState
 
 
@@ -29,8 +29,9 @@ class SharedIncident:
 
     Attributes:
         verdict: the newest.
-        unresolved: ids of members' incidents that are not resolved.
-        resolved_ns: when the last of them was, 0: open.
+        unresolved: ids of members' incidents that are not resolved, and since when each unit fails.
+        proven_ns: time of the latest proof that ended an incident of a member.
+        resolved_ns: when the last of them was over, 0: open.
         proof: what a stored one was closed with.
         muted_marks: how many marks it had when it was muted; after a restart, when it was last stored.
     """
@@ -38,8 +39,8 @@ class SharedIncident:
     verdict: Verdict
     opened_ns: int
     updated_ns: int
-    unresolved: set[str] = field(default_factory=set)
-    members: set[str] = field(default_factory=set)
+    unresolved: dict[str, int] = field(default_factory=dict)
+    proven_ns: int = 0
     resolved_ns: int = 0
     muted_until_ns: int = 0
     muted_marks: int = 0
@@ -47,6 +48,7 @@ class SharedIncident:
     withdrawn: bool = False
     proof: str = ""
     timeline: Timeline = field(default_factory=Timeline)
+    _by_since: list[tuple[int, str]] = field(default_factory=list)
 
     @classmethod
     def resumed(cls, verdict: Verdict, stored: incident_pb2.Incident) -> "SharedIncident":
@@ -55,6 +57,7 @@ class SharedIncident:
         one.resolved_ns, one.merged_into, one.proof = stored.resolved_ns, stored.merged_into, stored.resolution
         one.withdrawn = stored.state == incident_pb2.INCIDENT_STATE_RESOLVED and not stored.resolved_ns
         one.muted_until_ns, one.muted_marks = stored.muted_until_ns, stored.occurrences
+        one.proven_ns = stored.resolved_ns
         one.timeline.restore(list(stored.timeline))
         return one
 
@@ -75,11 +78,34 @@ class SharedIncident:
         """Say whether it is not over before an incident is. What was wrong with the unit before is only held."""
         return view.began_ns >= self.verdict.onset_ns - _BEFORE_NS
 
-    def would_wait_for(self, view: IncidentView) -> bool:
-        """Say whether it is over only because errors of an incident came late; never against an operator's word."""
-        by_word = self.proof and not self.proof.endswith(_ALL_OVER)
-        over = self.resolved_ns and self.state == incident_pb2.INCIDENT_STATE_RESOLVED and not by_word
-        return bool(over) and not view.resolved and view.since_ns <= self.resolved_ns and self.waits_for(view)
+    def was_open(self, time_ns: int) -> bool:
+        """Say whether it would not have been over, had an error of that time not come late."""
+        over = self.state == incident_pb2.INCIDENT_STATE_RESOLVED and self.proof in {"", ALL_OVER}
+        return over and self.verdict.onset_ns - _BEFORE_NS <= time_ns <= self.resolved_ns
+
+    def wait_for(self, view: IncidentView) -> None:
+        """Take an incident of a member in."""
+        since_ns = view.since_ns
+        if self.waits_for(view) and self.unresolved.get(view.id) != since_ns:
+            self.unresolved[view.id] = since_ns
+            heappush(self._by_since, (since_ns, view.id))
+
+    def learn_end(self, view: IncidentView) -> None:
+        """Take the time of the proof that ended an incident of a member."""
+        if self.waits_for(view):
+            self.proven_ns = max(self.proven_ns, view.resolved_ns)
+
+    @property
+    def over_ns(self) -> int:
+        """Return when it is over as far as is known; 0: a unit fails since before that.
+
+        By when things happened, and not by when they were told: what began to fail later is something else, also when
+        that is heard of first.
+        """
+        while self._by_since and self.unresolved.get(self._by_since[0][1]) != self._by_since[0][0]:
+            heappop(self._by_since)
+        latest_ns = max(self.proven_ns, self.verdict.latest_ns)
+        return 0 if self._by_since and self._by_since[0][0] <= latest_ns else latest_ns
 
     def reopen(self) -> None:
         """Take back that it was over."""
@@ -93,6 +119,14 @@ class SharedIncident:
         view = IncidentView(self.verdict.incident_id, "", began_ns, make, list, resolved=resolved)
         view.shared = True
         return view
+
+    def is_as(self, stored: incident_pb2.Incident, host_names: dict[str, str]) -> bool:
+        """Say whether it is as it was stored: then nobody needs to hear of it."""
+        faces = [
+            (one.code, one.onset_ns, one.occurrences, [(row.dimension, row.value) for row in one.suspects])
+            for one in (self.incident(host_names), stored)
+        ]
+        return faces[0] == faces[1]
 
     def incident(self, host_names: dict[str, str]) -> incident_pb2.Incident:
         """Return the incident that it is now."""
@@ -130,7 +164,7 @@ class SharedIncident:
         if dimension == "host":
             incident.unit.agent_id, incident.unit.host_name = value, shown
         if self.resolved_ns:
-            incident.resolution = self.proof or f"all {len(self.members)} {_ALL_OVER}"
+            incident.resolution = self.proof or ALL_OVER
         elif self.withdrawn:
             incident.resolution = "withdrawn: with later evidence nothing is shared"
         return incident

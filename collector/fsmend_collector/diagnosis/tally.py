@@ -87,6 +87,10 @@ class Tally:
         """Say whether the event was counted already."""
         return event_id in self._seen
 
+    def earliest_after(self, time_ns: int) -> int:
+        """Return the earliest time after another of an event that is remembered, 0: there is none."""
+        return min((one for one in self._seen.values() if one > time_ns), default=0)
+
     def add(self, evidence: Evidence, latest_ns: int) -> None:
         """Count a finding that was not seen before; `latest_ns` is the finding's own."""
         self._remember(evidence.event_id, evidence.time_ns)

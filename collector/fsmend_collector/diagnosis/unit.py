@@ -127,7 +127,7 @@ class UnitDiagnosis:
         # Only a word on health is kept for errors that arrive after it: mounts and readings are too many to keep.
         fault = self._ledger.obtain(key) if proof is Proof.FS_HEALTHY else self._ledger.get(key)
         if proof is Proof.DEVICE_RETURNED and evidence.devid and fault is None:
-            fault = self._missing(evidence)
+            fault = self._ledger.missing(evidence)
         if fault is None:
             return []
         if evidence.scope and proof is Proof.FS_HEALTHY:
@@ -135,14 +135,6 @@ class UnitDiagnosis:
         else:
             fault.prove(proof, evidence.time_ns, f"{proof.value}: {evidence.message or evidence.source}")
         return self._ledger.tell(fault, now_ns)
-
-    def _missing(self, evidence: Evidence) -> Fault | None:
-        """Return the fault of a btrfs device that went missing without telling its identity."""
-        for fault in self._ledger.of_agent(evidence.agent_id):
-            known = fault.key.family == Family.DEVICE.value and set(fault.tally.devids) == {evidence.devid}
-            if known and evidence.filesystem_uuid in fault.tally.filesystems:
-                return fault
-        return None
 
     def note_command(
         self,
@@ -353,7 +345,7 @@ class UnitDiagnosis:
         since_ns = watch.watched_since(fault.tally.latest_ns) if watch is not None else None
         if since_ns is not None and fault.stands_still and now_ns - since_ns >= waited * SECONDS_NS:
             text = f"no further error in {waited} seconds while the agent was connected and lost nothing"
-            fault.prove(Proof.STANDSTILL, now_ns, text)
+            fault.prove(Proof.STANDSTILL, since_ns + waited * SECONDS_NS, text)
 
     def restore(self, incidents: Iterable[incident_pb2.Incident], now_ns: int) -> None:
         """Go on with stored incidents after a restart; call it once, before anything else.
@@ -389,6 +381,12 @@ class UnitDiagnosis:
             self._ledger.view(fault).incident for fault in self._ledger if fault.opened_ns and not fault.merged_into
         ]
         return sorted(shown, key=lambda incident: incident.id)
+
+    def failing(self, evidence: Evidence, fault_class: str) -> list[IncidentView]:
+        """Return the incident that an error keeps open, which was counted already; none when a proof covers it."""
+        fault = self._ledger.get(self._joining.key(evidence, FAMILY_OF_CLASS[fault_class])) if fault_class else None
+        open_still = fault is not None and fault.leaves_open(fault_class, evidence.latest_ns)
+        return [self._ledger.view(fault)] if fault is not None and open_still else []
 
     def told_again(self) -> list[IncidentChange]:
         """Return every incident that was ever told, as it is now."""

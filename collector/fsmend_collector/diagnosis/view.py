@@ -20,9 +20,9 @@ class IncidentView:
         id: of the incident.
         agent_id: whose unit it is of.
         resolved: it is over.
+        resolved_ns: time of the proof that ended it, 0: it is not over.
         shared: it is of a shared cause.
         began_ns: when it began or was first told, whichever is later: clocks of hosts may be off.
-        since_ns: when the earliest error happened that no proof covers; of one that was never over, its onset.
         into: id of the shared cause that it is part of; empty: none.
         insufficient: says what else fails nearby, when that is too little for a shared cause; asked when it is read.
     """
@@ -32,14 +32,15 @@ class IncidentView:
         "_incident",
         "_make",
         "_names",
+        "_since",
         "agent_id",
         "began_ns",
         "id",
         "insufficient",
         "into",
         "resolved",
+        "resolved_ns",
         "shared",
-        "since_ns",
     )
 
     def __init__(
@@ -51,14 +52,15 @@ class IncidentView:
         names: _Names,
         *,
         resolved: bool,
-        since_ns: int = 0,
+        resolved_ns: int = 0,
+        since: Callable[[], int] | None = None,
         growth: _Growth = tuple,
     ) -> None:
         self.id = incident_id
         self.agent_id = agent_id
         self.began_ns = began_ns
-        self.since_ns = since_ns or began_ns
         self.resolved = resolved
+        self.resolved_ns = resolved_ns
         self.shared = False
         self.into = ""
         # Given the view, and not bound to it: a circle would stay until Python looks for garbage.
@@ -66,12 +68,18 @@ class IncidentView:
         self._make = make
         self._names = names
         self._growth = growth
+        self._since = since
         self._incident: incident_pb2.Incident | None = None
 
     @property
     def names(self) -> Iterable[str]:
         """List the units that it names, its own first: those that a shared cause may explain."""
         return self._names()
+
+    @property
+    def since_ns(self) -> int:
+        """Return when the earliest error happened that no proof covers."""
+        return self._since() if self._since is not None else self.began_ns
 
     def take_growth(self) -> Sequence[str]:
         """Return the events that came since it was told: who stores it asks before it is put together.

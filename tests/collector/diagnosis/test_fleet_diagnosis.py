@@ -1,7 +1,6 @@
 """Both stages together: a shared cause takes its members' incidents in, and lets them go."""
 
-import pytest
-from collector.diagnosis.groups.fleets import DISKS, HOSTS, HOUR, POPULATION, SECOND, START, error
+from collector.diagnosis.groups.fleets import DISKS, HOSTS, POPULATION, SECOND, START, error
 
 from fsmend_collector.diagnosis import DiagnosisConfig
 from fsmend_collector.diagnosis.fleet import FleetDiagnosis
@@ -68,85 +67,3 @@ def test_a_restart_goes_on_with_the_same_incidents():
     for at in range(3):
         second.tick(START + (400 + at) * SECOND)
     assert [one.id for one in second.incidents()] == [one.id for one in first.incidents()]
-
-
-BACK, LATE = START + 20 * HOUR, START + 24 * HOUR
-
-
-def ended() -> tuple[FleetDiagnosis, list]:
-    """Return a diagnosis in which all drives of a rack were lost and came back, one of them long before the others."""
-    diagnosis, changes = diagnosed(rack())
-    for n in range(10):
-        for disk in range(DISKS):
-            back_ns = BACK - 10 * HOUR if (n, disk) == (0, 1) else BACK
-            changes += diagnosis.observe(returned(20 + n, disk, back_ns), BACK)
-    assert {one.state for one in diagnosis.incidents()} == {incident_pb2.INCIDENT_STATE_RESOLVED}
-    return diagnosis, changes
-
-
-def restarted(changes: list) -> FleetDiagnosis:
-    second = FleetDiagnosis(DiagnosisConfig(), POPULATION)
-    second.restore({change.incident.id: change.incident for change in changes}.values(), BACK + HOUR)
-    for one in rack():
-        second.learn_view(HOSTS[int(one.agent_id[1:])])
-        second.scan.observe(one)
-        second.observe_presence(one.agent_id, "", connected=True, since_ns=BACK + HOUR, now_ns=BACK + HOUR)
-    second.resume(BACK + HOUR)
-    return second
-
-
-def come_late(
-    diagnosis: FleetDiagnosis, happened_ns: int, aspect: str = "media"
-) -> dict[str, incident_pb2.IncidentState]:
-    """Let an error of a member come late; return the last state of each incident that changed, by code."""
-    changes = diagnosis.observe(error(20, 1, aspect, (happened_ns - START) / SECOND), LATE)
-    changes += diagnosis.tick(LATE + 2 * SECOND)
-    return {change.incident.code: change.incident.state for change in changes}
-
-
-@pytest.mark.parametrize("restart", [False, True])
-def test_a_late_error_from_before_the_end_opens_a_shared_cause_again(restart):
-    diagnosis, changes = ended()
-    diagnosis = restarted(changes) if restart else diagnosis
-    states = come_late(diagnosis, BACK - HOUR)
-    assert states == {"RACK_FAULT": incident_pb2.INCIDENT_STATE_OPEN, "DEVICE_GONE": incident_pb2.INCIDENT_STATE_MERGED}
-
-
-@pytest.mark.parametrize("restart", [False, True])
-def test_an_error_after_the_end_of_a_shared_cause_is_the_units_own(restart):
-    diagnosis, changes = ended()
-    diagnosis = restarted(changes) if restart else diagnosis
-    assert come_late(diagnosis, BACK + HOUR) == {"DEVICE_GONE": incident_pb2.INCIDENT_STATE_OPEN}
-
-
-def test_a_late_error_opens_a_shared_cause_again_although_a_newer_one_came_first():
-    diagnosis, _ = ended()
-    assert "RACK_FAULT" not in come_late(diagnosis, BACK + HOUR)
-    assert come_late(diagnosis, BACK - HOUR)["RACK_FAULT"] == incident_pb2.INCIDENT_STATE_OPEN
-
-
-def test_a_late_error_that_a_proof_covers_opens_nothing():
-    diagnosis, _ = ended()
-    assert "RACK_FAULT" not in come_late(diagnosis, BACK + HOUR)
-    assert "RACK_FAULT" not in come_late(diagnosis, BACK - 12 * HOUR, "lost")
-
-
-@pytest.mark.parametrize("restart", [False, True])
-def test_a_late_error_opens_nothing_that_an_operator_ended(restart):
-    diagnosis, changes = diagnosed(rack())
-    (shared,) = diagnosis.incidents()
-    changes += diagnosis.resolve(shared.id, "power is back", BACK, "operator:ada")
-    diagnosis = restarted(changes) if restart else diagnosis
-    assert "RACK_FAULT" not in come_late(diagnosis, BACK - HOUR)
-
-
-@pytest.mark.parametrize("restart", [False, True])
-def test_a_shared_cause_that_a_late_error_opened_ends_with_it(restart):
-    diagnosis, changes = ended()
-    diagnosis = restarted(changes) if restart else diagnosis
-    come_late(diagnosis, BACK - HOUR)
-    (shared,) = (one for one in diagnosis.incidents() if one.code == "RACK_FAULT")
-    (member,) = (one for one in diagnosis.units.incidents() if one.unit.device_id == "wwid:20-1")
-    states = {one.incident.code: one.incident for one in diagnosis.resolve(member.id, "replaced", LATE, "operator:ada")}
-    assert states["RACK_FAULT"].state == incident_pb2.INCIDENT_STATE_RESOLVED
-    assert states["RACK_FAULT"].id == shared.id

@@ -95,7 +95,7 @@ def test_with_its_members_nothing_is_left():
 def test_a_member_that_is_forgotten_does_not_hold_up_the_word_on_the_others():
     diagnosis, _ = diagnosed(rack())
     (shared,) = diagnosis.incidents()
-    diagnosis._shared[shared.id].unresolved.add("inc-0")
+    diagnosis._shared[shared.id].unresolved["inc-0"] = START
     changes = latest(diagnosis.resolve(shared.id, "rack scrapped", LATER, ADA, members=True))
     assert {one.state for one in changes.values()} == {RESOLVED}
     assert len(changes) == 1 + 10 * DISKS
