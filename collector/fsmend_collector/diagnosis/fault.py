@@ -157,8 +157,8 @@ class Fault:
         return min(found, default=onset_ns)
 
     def leaves_open(self, fault_class: str, time_ns: int) -> bool:
-        """Say whether an error of a time keeps an incident open: no proof covers it."""
-        return self.opened_ns > 0 and self._best_proof(fault_class)[0] < time_ns
+        """Say whether an error of a time keeps it open: no proof covers it."""
+        return self._best_proof(fault_class)[0] < time_ns
 
     def take_scope(self, evidence: Evidence) -> None:
         """Take what the finding says of the health of one part."""

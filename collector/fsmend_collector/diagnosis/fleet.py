@@ -36,7 +36,7 @@ class FleetDiagnosis:
         self.units = UnitDiagnosis(config)
         self.scan = GroupScan(population or Population(), settings)
         self._shared: dict[str, SharedIncident] = {}
-        self._merged: dict[str, str] = {}
+        self._merged: dict[str, dict[str, str]] = {}  # of each agent: its incidents, and what they are part of
         self._away: dict[str, int] = {}
         self._names: dict[str, str] = {}
         self._stored: dict[str, incident_pb2.Incident] = {}
@@ -51,7 +51,7 @@ class FleetDiagnosis:
         changes = self.units.take(evidence, fault_class, now_ns)
         changes = self._overlay(changes, now_ns) if changes else changes
         if not fault_class:
-            return changes + self._release(evidence.agent_id, now_ns)
+            return changes + self._release(evidence, now_ns) if evidence.agent_id in self._merged else changes
         return changes + self._recall(evidence, fault_class, now_ns) if evidence.time_ns <= self._over_ns else changes
 
     def wants_inventory(self, evidence: Evidence) -> bool:
@@ -140,11 +140,7 @@ class FleetDiagnosis:
         shared = self._shared.get(incident_id)
         if shared is None:
             return self._overlay(self.units.mute(incident_id, until_ns, now_ns, by), now_ns)
-        what = "muted" if until_ns > now_ns else "unmuted"
-        shared.muted_until_ns = until_ns if until_ns > now_ns else 0
-        shared.muted_marks = len(shared.verdict.marks)
-        shared.timeline.add(now_ns, what, f"by {by}")
-        return [self._told(shared, what, now_ns)]
+        return [self._told(shared, shared.mute(until_ns, now_ns, f"by {by}"), now_ns)]
 
     def resolve(
         self, incident_id: str, proof: str, now_ns: int, by: str, *, members: bool = False
@@ -186,6 +182,7 @@ class FleetDiagnosis:
             changes += self._take(verdict, what, now_ns)
         for agent_id in touched:
             changes += self._overlay_agent(agent_id, now_ns)
+        changes += self._end_what_ran_out([one for one, _ in verdicts], now_ns)
         return changes + self._unmute(now_ns) + self._forget(now_ns)
 
     def _take(self, verdict: Verdict, what: str, now_ns: int) -> list[IncidentChange]:
@@ -200,8 +197,7 @@ class FleetDiagnosis:
         if shared is None:
             shared = self._shared[verdict.incident_id] = SharedIncident(verdict, now_ns, now_ns)
         if shared.muted_until_ns and len(verdict.marks) > shared.muted_marks * self._config.mute_growth:
-            shared.muted_until_ns = 0
-            shared.timeline.add(now_ns, "unmuted", "the mute fell, because it got worse")
+            shared.mute(0, now_ns, "the mute fell, because it got worse")
         was, shared.verdict = shared.state, verdict
         if what == "gone":
             heirs = Counter(filter(None, (self.scan.member_of(*mark.unit) for mark in verdict.marks)))
@@ -219,7 +215,7 @@ class FleetDiagnosis:
         shared = self._shared[verdict.incident_id] = SharedIncident.resumed(verdict, stored)
         self._over_ns = max(self._over_ns, shared.resolved_ns)
         for incident in self._held.pop(verdict.incident_id, ()):
-            shared.wait_for(view_of_made(incident))
+            shared.learn(view_of_made(incident))
         return shared
 
     def _told(
@@ -240,55 +236,57 @@ class FleetDiagnosis:
         """Tell the incidents of one agent that a shared cause took in or let go."""
         told: list[IncidentChange] = []
         for view in self.units.views_of(agent_id):
-            merged, into = self._merged.get(view.id, ""), self._explainer(view)
-            if view.resolved and not merged:  # it was told so
-                if into:
-                    self._shared[into].learn_end(view)
-                continue
-            if into == merged:
-                continue
-            told += self._overlay_one(view, "", (), now_ns)
+            merged, into = self._merged.get(agent_id, {}).get(view.id, ""), self._explainer(view)
+            if merged != into and (merged or not view.resolved):
+                told += self._overlay_one(view, "", (), now_ns)
+            elif into:  # it is explained as it was; or it is over, and was told so
+                self._shared[into].learn(view)
         return told
 
     def _overlay_one(
         self, view: IncidentView, what: str, evidence: tuple[str, ...], now_ns: int
     ) -> list[IncidentChange]:
-        told: list[IncidentChange] = []
-        before, into = self._merged.get(view.id, ""), self._explainer(view)
-        if before and before != into:
-            told += self._leave(before, view, now_ns)
+        own = self._merged.setdefault(view.agent_id, {})
+        before, into = own.pop(view.id, ""), self._explainer(view)
+        if into:
+            self._shared[into].learn(view)
         if view.resolved:
-            self._merged.pop(view.id, None)
-            told = [IncidentChange(view, what or "resolved", evidence), *told]
-            return told + (self._leave(into, view, now_ns) if into else [])
-        if not into:
-            self._merged.pop(view.id, None)
+            what = what or "resolved"
+        elif into:
+            own[view.id] = view.into = into
+            what = what if before == into else "merged"
+        else:
             view.insufficient = partial(nearby, self.scan)
-            return [IncidentChange(view, what or "reopened", evidence), *told]
-        shared = self._shared[into]
-        shared.wait_for(view)
-        self._merged[view.id] = view.into = into
-        return [IncidentChange(view, what if before == into else "merged", evidence), *told]
+            what = what or "reopened"
+        if not own:
+            del self._merged[view.agent_id]
+        told = [IncidentChange(view, what, evidence)]
+        for left in dict.fromkeys([before, into]) if view.resolved else [before]:
+            told += self._leave(left, view, now_ns) if left and left != view.into else []
+        return told
 
     def _leave(self, shared_id: str, view: IncidentView, now_ns: int) -> list[IncidentChange]:
         """Take an incident off a shared cause; the last one that is resolved resolves it."""
         shared = self._shared.get(shared_id)
-        if shared is None:
-            return []
-        shared.learn_end(view)
-        left = shared.unresolved.pop(view.id, None)
-        if left is None or not shared.active or not shared.over_ns:
+        if shared is None or shared.unresolved.pop(view.id, None) is None or not shared.active or not shared.over_ns:
             return []
         return self._end(shared, shared.proof or ALL_OVER, now_ns)
 
-    def _release(self, agent_id: str, now_ns: int) -> list[IncidentChange]:
-        """End shared causes that wait only for what failed later, as a proof shows that left its incident open."""
+    def _release(self, evidence: Evidence, now_ns: int) -> list[IncidentChange]:
+        """End a shared cause that waits only for what failed later, as a proof shows that left its incident open."""
         told: list[IncidentChange] = []
-        for view in self.units.views_of(agent_id):
-            shared = self._shared.get(self._merged.get(view.id, ""))
+        for view in self.units.concerned(evidence, ""):
+            shared = self._shared.get(self._merged.get(view.agent_id, {}).get(view.id, ""))
             if shared is not None and shared.active and view.id in shared.unresolved:
-                shared.wait_for(view)
+                shared.learn(view)
                 told += self._end(shared, ALL_OVER, now_ns) if shared.over_ns else []
+        return told
+
+    def _end_what_ran_out(self, verdicts: Iterable[Verdict], now_ns: int) -> list[IncidentChange]:
+        """Resolve the shared causes of which all was over when they were first heard of, or heard of again."""
+        told: list[IncidentChange] = []
+        for shared in filter(None, (self._shared.get(one.incident_id) for one in verdicts)):
+            told += self._end(shared, ALL_OVER, now_ns) if shared.ran_out else []
         return told
 
     def _end(self, shared: SharedIncident, proof: str, now_ns: int) -> list[IncidentChange]:
@@ -300,8 +298,8 @@ class FleetDiagnosis:
 
     def _recall(self, evidence: Evidence, fault_class: str, now_ns: int) -> list[IncidentChange]:
         """Open the shared cause again that an error would have kept open, had it come in time."""
-        for view in self.units.failing(evidence, fault_class):
-            for shared in self._causes(view) if view.id not in self._merged else ():
+        for view in self.units.concerned(evidence, fault_class):
+            for shared in self._causes(view) if view.id not in self._merged.get(view.agent_id, ()) else ():
                 if shared.was_open(evidence.time_ns) and shared.waits_for(view):
                     shared.reopen()
                     return self._turn(shared, "reopened", "an error of a member came late", now_ns)
@@ -311,7 +309,10 @@ class FleetDiagnosis:
         """Tell that a shared cause is over or open again, and what that makes of the incidents of its members."""
         shared.timeline.add(now_ns, what, text)
         told = [self._told(shared, what, now_ns)]
-        for agent_id in sorted({mark.agent_id for mark in shared.verdict.marks}):
+        key = shared.verdict.incident_id
+        agents = {mark.agent_id for mark in shared.verdict.marks}
+        agents.update(agent_id for agent_id, own in self._merged.items() if key in own.values())
+        for agent_id in sorted(agents):
             told += self._overlay_agent(agent_id, now_ns)
         return told
 
@@ -327,13 +328,8 @@ class FleetDiagnosis:
                 yield shared
 
     def _unmute(self, now_ns: int) -> list[IncidentChange]:
-        told = []
-        for shared in self._shared.values():
-            if 0 < shared.muted_until_ns <= now_ns:
-                shared.muted_until_ns = 0
-                shared.timeline.add(now_ns, "unmuted", "the mute ended")
-                told.append(self._told(shared, "unmuted", now_ns))
-        return told
+        over = [one for one in self._shared.values() if 0 < one.muted_until_ns <= now_ns]
+        return [self._told(one, one.mute(0, now_ns, "the mute ended"), now_ns) for one in over]
 
     def _forget(self, now_ns: int) -> list[IncidentChange]:
         """Forget shared incidents that have long been over."""
@@ -358,7 +354,7 @@ class FleetDiagnosis:
                 own.append(copy)
         for copy in own:
             if copy.state == _MERGED and copy.merged_into in self._stored:
-                self._merged[copy.id] = copy.merged_into
+                self._merged.setdefault(copy.unit.agent_id, {})[copy.id] = copy.merged_into
                 self._held.setdefault(copy.merged_into, []).append(copy)
                 copy.state, copy.merged_into = incident_pb2.INCIDENT_STATE_OPEN, ""
         self.units.restore(own, now_ns)
@@ -377,10 +373,10 @@ class FleetDiagnosis:
                 stored.timeline.add(wall_ns=now_ns, what="resolved", text=stored.resolution)
                 changes.append(IncidentChange(view_of_made(stored), "resolved"))
         self._held.clear()  # what is stored and over stays: its cause may show again, and is the same incident
-        agents.update((one.unit.agent_id, None) for one in self.units.incidents() if one.id in self._merged)
+        agents.update(dict.fromkeys(sorted(self._merged)))
         for agent_id in agents:
             changes += self._overlay_agent(agent_id, now_ns)
-        return changes
+        return changes + self._end_what_ran_out([one.verdict for one in self._shared.values()], now_ns)
 
     def told_again(self, now_ns: int) -> list[IncidentChange]:
         """Return every incident that was ever told, as it is now, for who may have missed what changed it."""
@@ -392,7 +388,8 @@ class FleetDiagnosis:
 
     def incidents(self) -> list[incident_pb2.Incident]:
         """Return the incidents in memory that were told, merged ones excepted, ordered by id."""
-        shown = [one for one in self.units.incidents() if one.id not in self._merged]
+        merged = self._merged
+        shown = [one for one in self.units.incidents() if one.id not in merged.get(one.unit.agent_id, ())]
         shown += [one.incident(self._names) for one in self._shared.values() if not (one.merged_into or one.withdrawn)]
         return sorted(shown, key=lambda incident: incident.id)
 

@@ -18,6 +18,7 @@ from fsmend_proto.v1 import incident_pb2
 _MEMBERS_LISTED = 1_000
 _EVIDENCE_LISTED = 100
 _PLACES_SHOWN = 3
+_STALE_KEPT = 64
 _BEFORE_NS = 600 * SECONDS_NS
 ALL_OVER = "all incidents of its members are resolved"
 _State = incident_pb2.IncidentState
@@ -83,17 +84,19 @@ class SharedIncident:
         over = self.state == incident_pb2.INCIDENT_STATE_RESOLVED and self.proof in {"", ALL_OVER}
         return over and self.verdict.onset_ns - _BEFORE_NS <= time_ns <= self.resolved_ns
 
-    def wait_for(self, view: IncidentView) -> None:
-        """Take an incident of a member in."""
+    def learn(self, view: IncidentView) -> None:
+        """Take since when an incident of a member is open, or when it was over."""
+        if not self.waits_for(view):
+            return
+        if view.resolved:
+            self.proven_ns = max(self.proven_ns, view.resolved_ns)
+            return
         since_ns = view.since_ns
-        if self.waits_for(view) and self.unresolved.get(view.id) != since_ns:
+        if self.unresolved.get(view.id) != since_ns:
             self.unresolved[view.id] = since_ns
             heappush(self._by_since, (since_ns, view.id))
-
-    def learn_end(self, view: IncidentView) -> None:
-        """Take the time of the proof that ended an incident of a member."""
-        if self.waits_for(view):
-            self.proven_ns = max(self.proven_ns, view.resolved_ns)
+            if len(self._by_since) > 2 * len(self.unresolved) + _STALE_KEPT:
+                self._by_since = sorted((at_ns, key) for key, at_ns in self.unresolved.items())
 
     @property
     def over_ns(self) -> int:
@@ -107,9 +110,22 @@ class SharedIncident:
         latest_ns = max(self.proven_ns, self.verdict.latest_ns)
         return 0 if self._by_since and self._by_since[0][0] <= latest_ns else latest_ns
 
+    @property
+    def ran_out(self) -> bool:
+        """Say whether all that it holds was over before anybody could wait for it."""
+        return self.active and self.proven_ns >= self.verdict.latest_ns and self.over_ns > 0
+
     def reopen(self) -> None:
         """Take back that it was over."""
         self.merged_into, self.withdrawn, self.resolved_ns, self.proof = "", False, 0, ""
+
+    def mute(self, until_ns: int, now_ns: int, by: str) -> str:
+        """Mute it until a time, or take the mute off with one that is past; name the change."""
+        what = "muted" if until_ns > now_ns else "unmuted"
+        self.muted_until_ns = until_ns if until_ns > now_ns else 0
+        self.muted_marks = len(self.verdict.marks)
+        self.timeline.add(now_ns, what, by)
+        return what
 
     def view(self, host_names: dict[str, str]) -> IncidentView:
         """Return it as it is, to be put together when it is read."""

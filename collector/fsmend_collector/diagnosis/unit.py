@@ -382,11 +382,12 @@ class UnitDiagnosis:
         ]
         return sorted(shown, key=lambda incident: incident.id)
 
-    def failing(self, evidence: Evidence, fault_class: str) -> list[IncidentView]:
-        """Return the incident that an error keeps open, which was counted already; none when a proof covers it."""
-        fault = self._ledger.get(self._joining.key(evidence, FAMILY_OF_CLASS[fault_class])) if fault_class else None
-        open_still = fault is not None and fault.leaves_open(fault_class, evidence.latest_ns)
-        return [self._ledger.view(fault)] if fault is not None and open_still else []
+    def concerned(self, evidence: Evidence, fault_class: str) -> list[IncidentView]:
+        """Return the incident that a finding taken before is of; none when it is an error that a proof covers."""
+        proof, family = (None, FAMILY_OF_CLASS[fault_class]) if fault_class else proof_of(evidence)
+        fault = self._ledger.get(self._joining.key(evidence, family)) if fault_class or proof else None
+        covered = fault is not None and fault_class and not fault.leaves_open(fault_class, evidence.latest_ns)
+        return [] if fault is None or covered or not fault.opened_ns else [self._ledger.view(fault)]
 
     def told_again(self) -> list[IncidentChange]:
         """Return every incident that was ever told, as it is now."""

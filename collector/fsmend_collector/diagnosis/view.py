@@ -108,5 +108,6 @@ def view_of_made(incident: incident_pb2.Incident, names: Sequence[str] = ()) -> 
         max(incident.onset_ns, incident.opened_ns),
         lambda: incident,
         lambda: names,
+        since=lambda: incident.onset_ns,
         resolved=incident.state == incident_pb2.INCIDENT_STATE_RESOLVED,
     )

@@ -11,6 +11,7 @@ from soak import examples
 
 from fsmend_collector.diagnosis import DiagnosisConfig
 from fsmend_collector.diagnosis.fleet import FleetDiagnosis
+from fsmend_collector.diagnosis.groups import bounds
 from fsmend_proto.v1 import event_pb2, incident_pb2
 
 BACK, LATE = START + 20 * HOUR, START + 24 * HOUR
@@ -153,6 +154,76 @@ def test_a_proof_that_leaves_a_newer_error_ends_what_waited_for_the_older_one():
         "RACK_FAULT": incident_pb2.INCIDENT_STATE_RESOLVED,
         "DEVICE_GONE": incident_pb2.INCIDENT_STATE_OPEN,
     }
+
+
+def rack_state(diagnosis: FleetDiagnosis) -> incident_pb2.IncidentState:
+    (shared,) = (one for one in diagnosis.incidents() if one.code == "RACK_FAULT")
+    return shared.state
+
+
+def test_an_error_that_its_proof_covers_leaves_a_shared_cause_over_although_it_began_earlier():
+    diagnosis, _ = ended()
+    diagnosis.observe(error(20, 1, "lost", -30), LATE)
+    for at in range(3):
+        diagnosis.tick(LATE + (2 + at) * SECOND)
+    assert rack_state(diagnosis) == incident_pb2.INCIDENT_STATE_RESOLVED
+
+
+def test_drives_of_which_loss_and_return_come_at_once_do_not_leave_a_shared_cause_open():
+    stream = rack()
+    diagnosis, _ = diagnosed([one for one in stream if one.agent_id != "a29"])
+    for n in range(9):
+        for disk in range(DISKS):
+            diagnosis.observe(returned(20 + n, disk, BACK), BACK)
+    diagnosis.learn_view(HOSTS[29])
+    late = [one for one in stream if one.agent_id == "a29"]
+    late += [returned(29, disk, START + 300 * SECOND) for disk in range(DISKS)]
+    for one in late:
+        diagnosis.observe(one, LATE)
+    for at in range(3):
+        diagnosis.tick(LATE + (2 + at) * SECOND)
+    assert rack_state(diagnosis) == incident_pb2.INCIDENT_STATE_RESOLVED
+
+
+def test_no_incident_stays_within_a_shared_cause_that_is_over(monkeypatch):
+    monkeypatch.setattr(bounds, "STORM", 10)  # so that what comes is a member before it is looked at
+    diagnosis, _ = diagnosed([one for one in rack() if one.agent_id != "a29"])
+    diagnosis.learn_view(HOSTS[29])
+    drives = [(20 + n, disk) for n in range(9) for disk in range(DISKS)]
+    for host, disk in drives[1:]:
+        diagnosis.observe(returned(host, disk, START + 10 * SECOND), START + 300 * SECOND)
+    now_ns = START + 900 * SECOND
+    (merged,) = (one.incident for one in diagnosis.observe(error(29, 0, "lost", 12), now_ns))
+    assert merged.state == incident_pb2.INCIDENT_STATE_MERGED
+    told = diagnosis.observe(returned(*drives[0], START + 10 * SECOND), now_ns)
+    assert rack_state(diagnosis) == incident_pb2.INCIDENT_STATE_RESOLVED
+    assert {one.incident.id: one.incident.state for one in told}[merged.id] == incident_pb2.INCIDENT_STATE_OPEN
+    for at in range(3):  # it is looked at, and is part of it
+        diagnosis.tick(now_ns + (2 + at) * SECOND)
+    assert rack_state(diagnosis) == incident_pb2.INCIDENT_STATE_OPEN
+    diagnosis.observe(returned(29, 0, START + HOUR), START + HOUR)
+    assert rack_state(diagnosis) == incident_pb2.INCIDENT_STATE_RESOLVED
+
+
+def test_after_a_restart_one_return_does_not_end_what_was_heard_of_late():
+    heard_ns = START + 5 * HOUR
+    diagnosis, changes = FleetDiagnosis(DiagnosisConfig(), POPULATION), []
+    for one in rack():
+        diagnosis.learn_view(HOSTS[int(one.agent_id[1:])])
+        changes += diagnosis.observe(one, heard_ns)
+    changes += diagnosis.tick(heard_ns + SECOND) + diagnosis.tick(heard_ns + 3 * SECOND)
+    diagnosis = restarted(changes)
+    diagnosis.observe(returned(20, 0, START + 2 * HOUR), BACK + 2 * HOUR)
+    assert rack_state(diagnosis) == incident_pb2.INCIDENT_STATE_OPEN
+
+
+def test_a_drive_that_comes_and_goes_does_not_fill_the_memory():
+    diagnosis, _ = diagnosed(rack())
+    for at in range(500):
+        diagnosis.observe(returned(20, 1, START + (600 + 2 * at) * SECOND), START + (600 + 2 * at) * SECOND)
+        diagnosis.observe(error(20, 1, "lost", 601 + 2 * at), START + (601 + 2 * at) * SECOND)
+    (shared,) = diagnosis._shared.values()
+    assert len(shared._by_since) < 300
 
 
 _DRIVES = [(host, disk) for host in range(20, 24) for disk in range(2)]
