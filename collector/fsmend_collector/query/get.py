@@ -18,7 +18,7 @@ from fsmend_collector.query.output import MACHINE, output_option, print_objects,
 from fsmend_collector.query.times import FiniteRange
 from fsmend_proto.v1 import query_pb2 as pb
 
-_LIMITED = {pb.OBJECT_KIND_EVENT: 100, pb.OBJECT_KIND_GAP: 100}
+_LIMITED = dict.fromkeys((pb.OBJECT_KIND_EVENT, pb.OBJECT_KIND_GAP, pb.OBJECT_KIND_AUDIT), 100)
 _CLEAR = "\x1b[H\x1b[2J"
 _NAMES = ", ".join(f"{kind.plural} ({kind.short})" for kind in KINDS)
 
@@ -29,7 +29,9 @@ _NAMES = ", ".join(f"{kind.plural} ({kind.short})" for kind in KINDS)
 @output_option("table", "wide", "json", "jsonl", "yaml", "name")
 @filter_options
 @click.option("-a", "--all", "include_closed", is_flag=True, help="Also resolved incidents and finished commands.")
-@click.option("--limit", type=click.IntRange(0, MOST_OBJECTS), help="At most so many, 0 for all; events and gaps: 100.")
+@click.option(
+    "--limit", type=click.IntRange(0, MOST_OBJECTS), help="At most so many, 0 for all; events, gaps and audit: 100."
+)
 @click.option("-w", "--watch", is_flag=True, help="Stay, and show what changes.")
 @click.option("--interval", type=FiniteRange(min=0.2), default=2.0, show_default=True, help="Seconds, with --watch.")
 def get(

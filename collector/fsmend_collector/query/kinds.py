@@ -17,17 +17,19 @@ class Kind:
         number: its ObjectKind.
         singular: also the field of Object, and the prefix of `-o name`.
         identity: the field that `-o name` prints; a dotted path into the view.
+        ending: of the plural.
     """
 
     number: "pb.ObjectKind.ValueType"
     singular: str
     short: str
     identity: str
+    ending: str = "s"
 
     @property
     def plural(self) -> str:
         """Name several of them."""
-        return self.singular + "s"
+        return self.singular + self.ending
 
     @property
     def title(self) -> str:
@@ -45,6 +47,7 @@ KINDS = (
     Kind(pb.OBJECT_KIND_AGENT, "agent", "ag", "agent_id"),
     Kind(pb.OBJECT_KIND_GAP, "gap", "ga", "id"),
     Kind(pb.OBJECT_KIND_TOKEN, "token", "tok", "id"),
+    Kind(pb.OBJECT_KIND_AUDIT, "audit", "au", "id", ending=""),
 )
 BY_NAME = {name: kind for kind in KINDS for name in (kind.singular, kind.plural, kind.short)}
 BY_SINGULAR = {kind.singular: kind for kind in KINDS}

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, or_, select
 
 from fsmend_collector.commands import OPEN_STATES
-from fsmend_collector.store.schema import agents, commands, devices, filesystems, gaps, hosts, incidents, tokens
+from fsmend_collector.store.schema import agents, audit, commands, devices, filesystems, gaps, hosts, incidents, tokens
 from fsmend_collector.store.scope import Scope, has_prefix
 from fsmend_collector.store.views import OPEN_INCIDENTS
 from fsmend_proto.v1 import query_pb2 as pb
@@ -120,10 +120,27 @@ def _of_tokens(wanted: pb.Filter, _: Scope, now_ns: int) -> Conditions:
     return found
 
 
+def _of_audit(wanted: pb.Filter, scope: Scope, _: int) -> Conditions:
+    found = _between(audit.c.at_ns, wanted)
+    if wanted.incident_id:
+        ordered = select(commands.c.id).where(commands.c.incident_id == wanted.incident_id)
+        found.append(or_(_about("incident", [wanted.incident_id]), _about("command", ordered)))
+    if scope.numbers is not None:
+        ids = list(scope.numbers)
+        of_agents = [_about(kind, select(of.c.id).where(of.c.agent_id.in_(ids))) for kind, of in _OF_AGENTS]
+        found.append(or_(audit.c.actor.in_([f"agent:{one}" for one in ids]), _about("agent", ids), *of_agents))
+    return found
+
+
+def _about(kind: str, ids: Any) -> ColumnElement[bool]:
+    return and_(audit.c.object_kind == kind, audit.c.object_id.in_(ids))
+
+
 def _with_agent(table: Any, *more: ColumnElement[Any]) -> Select[Any]:
     return select(table, *more).join(agents, agents.c.agent_id == table.c.agent_id)
 
 
+_OF_AGENTS = (("command", commands), ("scheduled", commands), ("incident", incidents))
 _PRESENCE = (agents.c.connected_ns, agents.c.disconnected_ns, agents.c.last_seen_ns)
 _CLOSED = case((incidents.c.state.in_(OPEN_INCIDENTS), 0), else_=1)
 
@@ -183,5 +200,12 @@ LISTINGS: dict[int, Listing] = {
         conditions=_of_tokens,
         names=(tokens.c.id,),
         prefixed=(tokens.c.id,),
+    ),
+    pb.OBJECT_KIND_AUDIT: Listing(
+        statement=select(audit),
+        key=(-audit.c.id,),
+        conditions=_of_audit,
+        names=(),
+        prefixed=(),
     ),
 }

@@ -11,12 +11,13 @@ from sqlalchemy import Connection, Row, func, or_, select
 from fsmend_collector.store import queries
 from fsmend_collector.store.keyset import BadPageToken, decode_token, encode_token, read_page
 from fsmend_collector.store.listings import LISTINGS, Listing
-from fsmend_collector.store.schema import agents, commands, devices, events, filesystems, gaps, incidents
+from fsmend_collector.store.schema import agents, audit, commands, devices, events, filesystems, gaps, incidents
 from fsmend_collector.store.scope import event_filter, look_up
 from fsmend_collector.store.views import (
     OPEN_INCIDENTS,
     AgentName,
     agent_view,
+    audit_view,
     command_view,
     device_view,
     event_view,
@@ -31,6 +32,7 @@ from fsmend_proto.v1 import query_pb2 as pb
 DEFAULT_PAGE = 100
 LARGEST_PAGE = 1000
 _MAX_ID = (1 << 63) - 1
+_NUMBERED = {pb.OBJECT_KIND_GAP: gaps, pb.OBJECT_KIND_AUDIT: audit}
 
 
 def list_objects(connection: Connection, request: pb.ListRequest, now_ns: int) -> pb.ListReply:
@@ -60,9 +62,10 @@ def list_objects(connection: Connection, request: pb.ListRequest, now_ns: int) -
 
 def _named(connection: Connection, listing: Listing, request: pb.ListRequest, size: int) -> Sequence[Row[Any]]:
     """Return the rows that an id names; those that a prefix names when none has it as a whole."""
-    if request.kind == pb.OBJECT_KIND_GAP:
+    numbered = _NUMBERED.get(request.kind)
+    if numbered is not None:
         number = _record_id(request.id)
-        return [] if number is None else connection.execute(select(gaps).where(gaps.c.id == number)).all()
+        return [] if number is None else connection.execute(select(numbered).where(numbered.c.id == number)).all()
     statement = listing.statement
     if request.filter.host and request.kind != pb.OBJECT_KIND_TOKEN:
         scope = look_up(connection, pb.Filter(host=request.filter.host))
@@ -76,10 +79,11 @@ def _objects(
 ) -> Iterable[pb.Object]:
     if request.kind == pb.OBJECT_KIND_AGENT:
         return [pb.Object(agent=agent_view(row, now_ns)) for row in rows]
+    if request.kind in {pb.OBJECT_KIND_TOKEN, pb.OBJECT_KIND_AUDIT}:
+        of_token = request.kind == pb.OBJECT_KIND_TOKEN
+        return [pb.Object(token=token_view(row)) if of_token else pb.Object(audit=audit_view(row)) for row in rows]
     if request.kind == pb.OBJECT_KIND_INCIDENT:
         return [pb.Object(incident=incident_view(row, detail=request.detail)) for row in rows]
-    if request.kind == pb.OBJECT_KIND_TOKEN:
-        return [pb.Object(token=token_view(row)) for row in rows]
     if request.kind == pb.OBJECT_KIND_GAP:
         names = agent_names(connection, {row.agent for row in rows})
         return [pb.Object(gap=gap_view(row, names)) for row in rows]

@@ -134,6 +134,19 @@ def token_view(row: Row[Any]) -> pb.TokenView:
     )
 
 
+def audit_view(row: Row[Any]) -> pb.AuditView:
+    """Convert a row of `audit`."""
+    return pb.AuditView(
+        id=str(row.id),
+        at_ns=row.at_ns,
+        actor=row.actor,
+        action=row.action,
+        object_kind=row.object_kind,
+        object_id=row.object_id,
+        detail=row.detail,
+    )
+
+
 def command_view(row: Row[Any], host_name: str, history: Sequence[Row[Any]] | None = None) -> pb.CommandView:
     """Convert a row of `commands`; `history` are its `command_updates`, None leaves evidence and history out."""
     view = pb.CommandView(

@@ -59,6 +59,7 @@ class _ObjectKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ObjectKind
     OBJECT_KIND_COMMAND: _ObjectKind.ValueType  # 7
     OBJECT_KIND_GAP: _ObjectKind.ValueType  # 8
     OBJECT_KIND_TOKEN: _ObjectKind.ValueType  # 9
+    OBJECT_KIND_AUDIT: _ObjectKind.ValueType  # 10
 
 class ObjectKind(_ObjectKind, metaclass=_ObjectKindEnumTypeWrapper): ...
 
@@ -72,6 +73,7 @@ OBJECT_KIND_INCIDENT: ObjectKind.ValueType  # 6
 OBJECT_KIND_COMMAND: ObjectKind.ValueType  # 7
 OBJECT_KIND_GAP: ObjectKind.ValueType  # 8
 OBJECT_KIND_TOKEN: ObjectKind.ValueType  # 9
+OBJECT_KIND_AUDIT: ObjectKind.ValueType  # 10
 Global___ObjectKind: _TypeAlias = ObjectKind  # noqa: Y015
 
 @_typing.final
@@ -317,6 +319,7 @@ class Object(_message.Message):
     COMMAND_FIELD_NUMBER: _builtins.int
     GAP_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
+    AUDIT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def agent(self) -> Global___AgentView: ...
     @_builtins.property
@@ -335,6 +338,8 @@ class Object(_message.Message):
     def gap(self) -> Global___GapView: ...
     @_builtins.property
     def token(self) -> Global___TokenView: ...
+    @_builtins.property
+    def audit(self) -> Global___AuditView: ...
     def __init__(
         self,
         *,
@@ -347,12 +352,13 @@ class Object(_message.Message):
         command: Global___CommandView | None = ...,
         gap: Global___GapView | None = ...,
         token: Global___TokenView | None = ...,
+        audit: Global___AuditView | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "body", b"body", "command", b"command", "device", b"device", "event", b"event", "filesystem", b"filesystem", "gap", b"gap", "host", b"host", "incident", b"incident", "token", b"token"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "audit", b"audit", "body", b"body", "command", b"command", "device", b"device", "event", b"event", "filesystem", b"filesystem", "gap", b"gap", "host", b"host", "incident", b"incident", "token", b"token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "body", b"body", "command", b"command", "device", b"device", "event", b"event", "filesystem", b"filesystem", "gap", b"gap", "host", b"host", "incident", b"incident", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "audit", b"audit", "body", b"body", "command", b"command", "device", b"device", "event", b"event", "filesystem", b"filesystem", "gap", b"gap", "host", b"host", "incident", b"incident", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["agent", "host", "device", "filesystem", "event", "incident", "command", "gap", "token"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["agent", "host", "device", "filesystem", "event", "incident", "command", "gap", "token", "audit"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -671,6 +677,49 @@ class CommandView(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CommandView: _TypeAlias = CommandView  # noqa: Y015
+
+@_typing.final
+class AuditView(_message.Message):
+    """One row of the audit, which nobody can change: who did what to a host, an identity or a command."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    AT_NS_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    OBJECT_KIND_FIELD_NUMBER: _builtins.int
+    OBJECT_ID_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    at_ns: _builtins.int
+    actor: _builtins.str
+    """operator:NAME, agent:ID, policy, collector"""
+    action: _builtins.str
+    """command.created, token.used, agent.revoked …"""
+    object_kind: _builtins.str
+    """command, agent, token, certificate, incident …"""
+    object_id: _builtins.str
+    detail: _builtins.str
+    """the reason that was given, or what it was about"""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        at_ns: _builtins.int = ...,
+        actor: _builtins.str = ...,
+        action: _builtins.str = ...,
+        object_kind: _builtins.str = ...,
+        object_id: _builtins.str = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "at_ns", b"at_ns", "detail", b"detail", "id", b"id", "object_id", b"object_id", "object_kind", b"object_kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditView: _TypeAlias = AuditView  # noqa: Y015
 
 @_typing.final
 class FollowEventsRequest(_message.Message):

@@ -176,6 +176,13 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("USED-BY", lambda v, _: v.used_by, minimum=8),
         _age("created_ns"),
     ),
+    "audit": (
+        Column("BY", lambda v, _: v.actor, minimum=9),
+        Column("ACTION", lambda v, _: v.action, minimum=8),
+        Column("OBJECT", lambda v, _: v.object_id or v.object_kind, minimum=8),
+        Column("DETAIL", lambda v, _: v.detail, minimum=8),
+        _age("at_ns"),
+    ),
 }
 
 WIDE: dict[str, tuple[Column, ...]] = {
@@ -231,6 +238,11 @@ WIDE: dict[str, tuple[Column, ...]] = {
         Column("MESSAGE", lambda v, _: v.gap.message),
     ),
     "token": (),
+    "audit": (
+        Column("KIND", lambda v, _: v.object_kind),
+        Column("ID", lambda v, _: v.id),
+        Column("TIME", lambda v, _: rfc3339(v.at_ns) or "-"),
+    ),
 }
 
 

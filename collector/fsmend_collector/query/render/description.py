@@ -196,6 +196,18 @@ def _token(view: pb.TokenView, _: Related, __: int) -> list[str]:
     return facts(head)
 
 
+def _audit(view: pb.AuditView, _: Related, __: int) -> list[str]:
+    head: list[Fact] = [
+        ("Audit", view.id),
+        ("Time", local_time(view.at_ns)),
+        ("By", view.actor),
+        ("Action", view.action),
+        ("Object", f"{view.object_kind} {view.object_id}".strip()),
+        ("Detail", view.detail),
+    ]
+    return facts(head)
+
+
 def _capabilities(found: Sequence[inventory_pb2.Capability]) -> list[str]:
     rows = [[one.name, "yes" if one.available else "no", one.reason or "-"] for one in found]
     return grid(("CAPABILITY", "HERE", "WHY"), rows)
@@ -246,4 +258,5 @@ _DESCRIBE: dict[str, Callable[[Any, Related, int], list[str]]] = {
     "event": _event,
     "gap": _gap,
     "token": _token,
+    "audit": _audit,
 }
