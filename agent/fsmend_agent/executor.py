@@ -21,6 +21,7 @@ from fsmend_agent.execution import Execution
 from fsmend_agent.journal import Entry, Journal, Step, orphaned
 from fsmend_agent.policy import Policy
 from fsmend_agent.threads import in_thread
+from fsmend_proto.canonical import canonical
 from fsmend_proto.v1 import command_pb2 as pb
 
 if TYPE_CHECKING:
@@ -387,7 +388,7 @@ class Executor:
 
 def _digest(command: pb.Command) -> str:
     """Return what tells one command from another with the same id."""
-    return hashlib.sha256(signature.canonical(command)).hexdigest()
+    return hashlib.sha256(canonical(command)).hexdigest()
 
 
 def _no_journal(error: OSError) -> ActionRefused:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from fsmend_proto.canonical import canonical
 from fsmend_proto.v1 import command_pb2
 
 OPENSSL = Path("/usr/bin/openssl")
@@ -18,15 +19,6 @@ TIMEOUT_SECONDS = 10.0
 _VERIFY = ("pkeyutl", "-verify", "-rawin", "-pubin", "-keyform", "DER")
 # SubjectPublicKeyInfo of an Ed25519 key is this and the 32 raw bytes (RFC 8410, section 4).
 _KEY_PREFIX = bytes.fromhex("302a300506032b6570032100")
-
-
-def canonical(command: command_pb2.Command) -> bytes:
-    """Return the bytes that a signature of `command` covers."""
-    copy = command_pb2.Command()
-    copy.CopyFrom(command)
-    copy.ClearField("signature")
-    copy.ClearField("signer")
-    return copy.SerializeToString(deterministic=True)
 
 
 def missing(command: command_pb2.Command, signers: Mapping[str, bytes]) -> str:

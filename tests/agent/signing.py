@@ -2,7 +2,8 @@
 
 import subprocess
 
-from fsmend_agent.signature import OPENSSL, canonical
+from fsmend_agent.signature import OPENSSL
+from fsmend_proto.canonical import canonical
 
 
 def openssl(*arguments):

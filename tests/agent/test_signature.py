@@ -3,7 +3,8 @@
 import pytest
 from agent.signing import Signer
 
-from fsmend_agent.signature import OPENSSL, canonical, missing, verify
+from fsmend_agent.signature import OPENSSL, missing, verify
+from fsmend_proto.canonical import canonical
 from fsmend_proto.v1 import command_pb2 as pb
 
 pytestmark = pytest.mark.skipif(not OPENSSL.exists(), reason="needs openssl")

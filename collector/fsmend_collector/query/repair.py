@@ -1,5 +1,7 @@
 """`fsmend repair`: order a repair, watch it, cancel it."""
 
+import time
+from pathlib import Path
 from typing import Any
 
 import click
@@ -36,22 +38,64 @@ def _complete_action(_: click.Context, __: click.Parameter, incomplete: str) -> 
 @click.option("--incident", default="", metavar="ID", help="The incident that this is to resolve.")
 @click.option("--reason", default="", help="Why; it stands in the audit.")
 @click.option("--dry-run", is_flag=True, help="Check, and show the command that would be sent; send nothing.")
+@click.option(
+    "--sign",
+    "key_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="KEY",
+    help="Sign it with this Ed25519 key (PEM), for hosts whose policy requires a signature.",
+)
+@click.option("--signer", default="", metavar="NAME", help="Who signs, as in the hosts' policy; your own name.")
+@click.option("-y", "--yes", is_flag=True, help="Sign without asking.")
 @click.option("-w", "--wait", "--watch", is_flag=True, help="Watch it until its end.")
 @output_option("table", "json", "jsonl", "yaml", "name")
-def run(action: str, filesystem: str, dry_run: bool, wait: bool, output: str, **options: Any) -> None:
+def run(
+    action: str,
+    filesystem: str,
+    dry_run: bool,
+    key_file: Path | None,
+    signer: str,
+    yes: bool,
+    wait: bool,
+    output: str,
+    **options: Any,
+) -> None:
     """Order ACTION on the host that has the filesystem.
 
     The host's own policy decides whether it runs. With --wait the exit status is 0 only when it succeeded.
+
+    With --sign the collector completes the command, you see it, and it is signed here: the key stays on this machine.
     """
+    if key_file is None and (signer or yes):
+        raise click.UsageError("--signer and --yes go with --sign KEY")
     request = _request(action, filesystem, dry_run=dry_run, **options)
     with connect() as client:
-        view = client.run_repair(request)
+        view = client.run_repair(request) if key_file is None else _signed(client, request, key_file, signer, yes=yes)
         if dry_run or not wait or output != "table":
             _show(view, output, "would be sent" if dry_run else "queued")
         else:
             click.echo(f"command {view.command.id} queued for {visible(view.host_name)}")
         if wait and not dry_run:
             _finish(client, view.command.id, output)
+
+
+def _signed(client: Client, request: pb.RunRepairRequest, key_file: Path, signer: str, *, yes: bool) -> pb.CommandView:
+    """Let the collector complete the command, sign what it made of it, and order that."""
+    from fsmend_collector.query.signing import check_completed, load_signer  # noqa: PLC0415  slow to import
+
+    who = load_signer(key_file, signer, client.context)
+    wish = pb.RunRepairRequest()
+    wish.CopyFrom(request)
+    wish.command.signer, wish.dry_run = who.name, True
+    view = client.run_repair(wish)
+    complete = view.command
+    check_completed(request.command, complete, time.time_ns())
+    if request.dry_run:
+        return view
+    if not yes:
+        click.echo("\n".join(["to be signed:", *facts(command_facts(view), indent=2)]), err=True)
+        click.confirm(f"Sign it as {who.name}?", abort=True, err=True)
+    return client.run_repair(pb.RunRepairRequest(command=who.sign(complete), host=view.agent_id))
 
 
 def _request(

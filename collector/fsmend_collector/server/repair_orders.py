@@ -4,17 +4,19 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from fsmend_collector.commands import class_of
 from fsmend_collector.errors import CommandRefused
 from fsmend_collector.store.reads import filesystems_meant
+from fsmend_collector.store.schema import agents as agents_table
 from fsmend_collector.store.scope import agents_of_host
 from fsmend_proto.v1 import command_pb2
 from fsmend_proto.v1 import query_pb2 as pb
 
 TIME_TO_LIVE_SECONDS = 900
 _SECOND_NS = 1_000_000_000
+_CLOCKS_DIFFER_NS = 60 * _SECOND_NS  # between replicas of the collector
 
 # An action whose name ends with one of these is for that type only.
 _TYPES = frozenset({"btrfs", "xfs", "ext4"})
@@ -36,9 +38,12 @@ class Order:
 def resolve_order(connection: Connection, request: pb.RunRepairRequest, ordered_by: str, now_ns: int) -> Order:
     """Find the target and fill in what the operator did not say.
 
+    A command with a signature is taken as it is, when it is still what would be made of it. One that names a signer and
+    has no signature yet is completed to be signed: with the boot of the host that it is for.
+
     Raises:
         UnclearOrder: the action, host or filesystem is unknown or not unique.
-        CommandRefused: the inventory says that it cannot work there.
+        CommandRefused: the inventory says that it cannot work there, or what was signed fits no longer.
     """
     action = request.command.WhichOneof("action") or ""
     if not class_of(request.command):
@@ -59,7 +64,47 @@ def resolve_order(connection: Connection, request: pb.RunRepairRequest, ordered_
     command.time_to_live_seconds = TIME_TO_LIVE_SECONDS
     command.ordered_by = ordered_by
     command.approved_by = ""
+    if command.signer or command.signature:
+        command.target.boot_id = _boot_id(connection, found)
+    if command.signature:
+        _check_signed(request.command, command, now_ns)
+        command = request.command
     return Order(command, found.agent_id, found.host_name)
+
+
+def _boot_id(connection: Connection, found: pb.FilesystemView) -> str:
+    chosen = select(agents_table.c.boot_id).where(agents_table.c.agent_id == found.agent_id)
+    boot_id = connection.execute(chosen).scalar()
+    if not boot_id:
+        raise CommandRefused(f"{found.host_name} has not told which boot it is in, so nothing can be signed for it")
+    return str(boot_id)
+
+
+def _check_signed(signed: command_pb2.Command, complete: command_pb2.Command, now_ns: int) -> None:
+    """Compare what was signed, to which nothing can be added, with what would be sent.
+
+    Raises:
+        CommandRefused: it has no id, is another operator's, or is not for this target, this boot or this time.
+    """
+    ahead_ns = signed.not_after_wall_ns - now_ns
+    problems = {
+        "it has no id": not _is_uuid(signed.id),
+        "another operator ordered it": signed.ordered_by != complete.ordered_by or bool(signed.approved_by),
+        "the target or its boot is another now": signed.target != complete.target,
+        "its class is not the action's": signed.action_class != complete.action_class,
+        "its time is over or too far ahead": not 0 < ahead_ns <= TIME_TO_LIVE_SECONDS * _SECOND_NS + _CLOCKS_DIFFER_NS
+        or signed.time_to_live_seconds != complete.time_to_live_seconds,
+    }
+    found = [problem for problem, holds in problems.items() if holds]
+    if found:
+        raise CommandRefused(f"what was signed does not hold: {', '.join(found)}; sign it anew")
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def _target(connection: Connection, request: pb.RunRepairRequest) -> pb.FilesystemView:

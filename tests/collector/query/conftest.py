@@ -217,7 +217,7 @@ def filesystem(uuid_=UUID, kind="btrfs", mount=b"/srv/data", devices=("loop0", "
 
 def inventory_record(host="web1", filesystems=(), devices=(), **labels):
     inventory = inventory_pb2.Inventory(filesystems=filesystems, devices=devices)
-    inventory.host.name, inventory.host.kernel_release = host, "6.18.0"
+    inventory.host.name, inventory.host.kernel_release, inventory.host.boot_id = host, "6.18.0", "boot-1"
     inventory.host.labels.update(labels)
     return record_pb2.Record(inventory=inventory)
 

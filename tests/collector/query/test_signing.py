@@ -1,0 +1,195 @@
+"""`fsmend repair run --sign`: an order that a host's policy takes from the operator alone."""
+
+import json
+import time
+
+import pytest
+from agent.signing import Signer, openssl
+from sqlalchemy import select, update
+
+from fsmend_agent.signature import verify
+from fsmend_collector.query.client import Client
+from fsmend_collector.query.contexts import load_context
+from fsmend_collector.query.errors import QueryError
+from fsmend_collector.query.signing import check_completed, load_signer
+from fsmend_collector.store.schema import agents, commands
+from fsmend_proto.v1 import command_pb2
+from fsmend_proto.v1 import query_pb2 as pb
+
+MINUTE_NS = 60 * 1_000_000_000
+
+
+@pytest.fixture
+def ada(tmp_path):
+    """An operator's key pair, made by openssl."""
+    return Signer(tmp_path / "ada")
+
+
+@pytest.fixture
+def remount(fsmend, make, ada):
+    """Order a signed remount; return what the CLI did."""
+
+    def run(*options, **settings):
+        order = ("repair", "run", "remount_read_only", "--fs", make.UUID, "--reason", "it spreads")
+        return fsmend(*order, "--sign", ada.secret, *options, **settings)
+
+    return run
+
+
+def stored(collector):
+    rows = collector.run(collector.store.read(lambda c: c.execute(select(commands.c.command)).scalars().all()))
+    return [command_pb2.Command.FromString(row) for row in rows]
+
+
+def test_a_signed_order_is_stored_as_it_was_signed_and_its_host_can_verify_it(remount, collector, host, make, ada):
+    shown = json.loads(remount("--yes", "-o", "json").stdout)
+    (command,) = stored(collector)
+    assert shown["command"]["id"] == command.id
+    assert command.WhichOneof("action") == "remount_read_only"
+    assert (command.target.filesystem_uuid, command.target.boot_id) == (make.UUID, "boot-1")
+    assert (command.signer, command.ordered_by) == ("ada", "operator:ada")
+    assert 0 < command.not_after_wall_ns - time.time_ns() <= 15 * MINUTE_NS
+    assert verify(command, {"ada": ada.public}) == ""
+    command.reason = "something else"
+    assert "does not fit" in verify(command, {"ada": ada.public})
+
+
+def test_the_operator_sees_what_is_signed_and_may_refuse(remount, collector, host, make):
+    done = remount(status=1, input="n\n")
+    for part in ("remount_read_only", make.UUID, "boot-1", "/srv/data", "it spreads", "Sign it as ada?"):
+        assert part in done.output or part == "/srv/data"
+    assert stored(collector) == []
+    remount(input="y\n")
+    assert len(stored(collector)) == 1
+
+
+def test_a_dry_run_signs_and_stores_nothing(remount, collector, host):
+    assert "would be sent" in remount("--dry-run").stdout
+    assert stored(collector) == []
+
+
+def test_the_hosts_know_a_signer_by_the_name_in_their_policy(remount, collector, host):
+    remount("--yes", "--signer", "ada-2026")
+    assert stored(collector)[0].signer == "ada-2026"
+
+
+def test_a_key_may_have_a_passphrase(fsmend, collector, host, make, tmp_path, ada):
+    locked = tmp_path / "locked.pem"
+    openssl("pkey", "-in", ada.secret, "-aes256", "-passout", "pass:lovelace", "-out", locked)
+    order = ("repair", "run", "remount_read_only", "--fs", make.UUID, "--sign", locked, "--yes")
+    assert "passphrase of" in fsmend(*order, status=1, input="wrong\n").stderr
+    fsmend(*order, input="lovelace\n")
+    assert verify(stored(collector)[0], {"ada": ada.public}) == ""
+
+
+def test_what_is_no_key_is_refused_before_anything_is_asked(fsmend, host, make, tmp_path):
+    order = ("repair", "run", "remount_read_only", "--fs", make.UUID)
+    other, text = tmp_path / "p256.pem", tmp_path / "text"
+    openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", other)
+    text.write_text("no key")
+    assert "is no Ed25519 key" in fsmend(*order, "--sign", other, status=1).stderr
+    assert "no private key in PEM" in fsmend(*order, "--sign", text, status=1).stderr
+    assert "cannot read the signing key" in fsmend(*order, "--sign", tmp_path / "none", status=1).stderr
+    assert "go with --sign" in fsmend(*order, "--yes", status=2).stderr
+
+
+def signed(collector, make, ada):
+    """Return a client and an order that it may send once more, changed or late."""
+    client = Client(load_context(collector.contexts("signing"), None), 10)
+    wish = pb.RunRepairRequest(dry_run=True)
+    wish.command.remount_read_only.SetInParent()
+    wish.command.target.filesystem_uuid, wish.command.signer = make.UUID, "ada"
+    view = client.run_repair(wish)
+    order = pb.RunRepairRequest(host=view.agent_id)
+    order.command.CopyFrom(ada.sign(view.command))
+    return client, order
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda one: one.ClearField("id"), "no id"),
+        (lambda one: setattr(one, "ordered_by", "operator:eve"), "another operator"),
+        (lambda one: setattr(one.target, "boot_id", "boot-0"), "the target or its boot"),
+        (lambda one: setattr(one, "action_class", command_pb2.ACTION_CLASS_OBSERVE), "its class"),
+        (lambda one: setattr(one, "not_after_wall_ns", time.time_ns() + 30 * MINUTE_NS), "too far ahead"),
+        (lambda one: setattr(one, "not_after_wall_ns", time.time_ns() - 1), "is over"),
+    ],
+)
+def test_what_was_signed_for_another_moment_is_refused(collector, host, make, ada, change, why):
+    client, order = signed(collector, make, ada)
+    change(order.command)
+    with client, pytest.raises(QueryError, match=why):
+        client.run_repair(order)
+    assert stored(collector) == []
+
+
+def test_a_signed_order_is_queued_once(collector, host, make, ada):
+    client, order = signed(collector, make, ada)
+    with client:
+        client.run_repair(order)
+        with pytest.raises(QueryError, match="already"):
+            client.run_repair(order)
+    assert len(stored(collector)) == 1
+
+
+def test_after_a_reboot_of_the_host_it_is_signed_anew(collector, host, make, ada, remount):
+    client, order = signed(collector, make, ada)
+    collector.write(lambda c: c.execute(update(agents).values(boot_id="boot-2")) and None)
+    with client, pytest.raises(QueryError, match="sign it anew"):
+        client.run_repair(order)
+    remount("--yes")
+    assert stored(collector)[0].target.boot_id == "boot-2"
+
+
+def test_for_a_host_that_has_not_told_its_boot_nothing_can_be_signed(collector, host, remount):
+    collector.write(lambda c: c.execute(update(agents).values(boot_id="")) and None)
+    assert "which boot" in remount("--yes", status=1).stderr
+
+
+ASKED = command_pb2.Command(reason="it spreads")
+ASKED.target.filesystem_uuid = "6f2c"
+ASKED.remount_read_only.SetInParent()
+NOW_NS = 1_800_000_000 * 10**9
+
+
+def completed():
+    command = command_pb2.Command(id="c", not_after_wall_ns=NOW_NS + 15 * MINUTE_NS)
+    command.MergeFrom(ASKED)
+    command.target.filesystem_uuid, command.target.boot_id = "6f2c1f0e-1111-4222-8333-444455556666", "boot-1"
+    return command
+
+
+def test_a_faithful_completion_may_be_signed():
+    check_completed(ASKED, completed(), NOW_NS)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda one: one.scrub_btrfs.SetInParent(), "another action"),
+        (lambda one: setattr(one, "reason", "because"), "another reason"),
+        (lambda one: setattr(one.target, "filesystem_uuid", "99990000"), "another filesystem"),
+        (lambda one: setattr(one.target, "mount_point", "/srv"), "another mount point"),
+        (lambda one: setattr(one.target, "device_id", "wwn:1"), "a device"),
+        (lambda one: one.target.ClearField("boot_id"), "no boot"),
+        (lambda one: setattr(one, "not_after_wall_ns", NOW_NS + 61 * MINUTE_NS), "no expiry"),
+        (lambda one: setattr(one, "dry_run", True), "a dry run"),
+    ],
+)
+def test_a_collector_that_makes_something_else_of_an_order_gets_no_signature(change, why):
+    command = completed()
+    change(command)
+    with pytest.raises(QueryError, match=why):
+        check_completed(ASKED, command, NOW_NS)
+
+
+def test_what_this_version_does_not_know_is_not_signed(ada):
+    class Context:
+        certificate = None
+
+    command = completed()
+    command.MergeFromString(b"\xfa\x7f\x03new")  # field 2,047, as a later version may have
+    made = load_signer(ada.secret, "ada", Context()).sign(command)
+    assert b"new" not in made.SerializeToString()
+    assert verify(made, {"ada": ada.public}) == ""
