@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select
 
 from fsmend_collector.ask.words import WORDS_THROUGH
 from fsmend_collector.diagnose.census import write_counted
@@ -16,6 +16,7 @@ from fsmend_collector.diagnosis.groups.marks import Journal
 from fsmend_collector.ingest.plan import MAX_SIGNED
 from fsmend_collector.store import counters
 from fsmend_collector.store.schema import incident_evidence, incidents
+from fsmend_collector.store.upsert import add_rows, write_rows
 from fsmend_collector.waiting import OPEN
 from fsmend_proto.v1 import incident_pb2
 
@@ -88,10 +89,11 @@ class Conclusions:
 
 def write_conclusions(connection: Connection, conclusions: Conclusions) -> None:
     """Write incidents, evidence and position."""
-    for incident in conclusions.latest.values():
-        _write_incident(connection, incident)
-    for incident_id, event_ids in conclusions.evidence.items():
-        _write_evidence(connection, incident_id, list(event_ids))
+    write_rows(connection, incidents, [incident_row(one) for one in conclusions.latest.values()])
+    known = [
+        {"incident_id": key, "event_id": one} for key, event_ids in conclusions.evidence.items() for one in event_ids
+    ]
+    add_rows(connection, incident_evidence, known)
     write_counted(connection, conclusions.counted)
     write_journal(connection, conclusions.journal)
     for declared in conclusions.declared.values():
@@ -105,12 +107,6 @@ def write_conclusions(connection: Connection, conclusions: Conclusions) -> None:
     counters.set_number(connection, WORDS_THROUGH, conclusions.words_through)
 
 
-def _write_incident(connection: Connection, incident: incident_pb2.Incident) -> None:
-    row = incident_row(incident)
-    if connection.execute(update(incidents).where(incidents.c.id == incident.id).values(**row)).rowcount == 0:
-        connection.execute(insert(incidents).values(id=incident.id, **row))
-
-
 def write_recommendation(connection: Connection, incident_id: str, recommendation: str) -> None:
     """Change what a stored incident recommends; nothing when it is not there (any more), or is over meanwhile."""
     going_on = (incidents.c.id == incident_id, incidents.c.state.in_(OPEN))
@@ -118,13 +114,14 @@ def write_recommendation(connection: Connection, incident_id: str, recommendatio
     if stored is not None:
         incident = incident_pb2.Incident.FromString(stored)
         incident.recommendation = recommendation
-        _write_incident(connection, incident)
+        write_rows(connection, incidents, [incident_row(incident)])
 
 
 def incident_row(incident: incident_pb2.Incident) -> dict[str, Any]:
-    """Return the columns of an incident but for its id."""
+    """Return the columns of an incident."""
     unit = incident.unit
     return {
+        "id": incident.id,
         "code": incident.code,
         "severity": incident.severity,
         "state": incident.state,
@@ -143,17 +140,6 @@ def incident_row(incident: incident_pb2.Incident) -> dict[str, Any]:
         "summary": incident.summary,
         "incident": incident.SerializeToString(),
     }
-
-
-def _write_evidence(connection: Connection, incident_id: str, event_ids: list[int]) -> None:
-    mine = incident_evidence.c.incident_id == incident_id
-    known: set[int] = set()
-    for start in range(0, len(event_ids), 500):
-        some = incident_evidence.c.event_id.in_(event_ids[start : start + 500])
-        known.update(connection.execute(select(incident_evidence.c.event_id).where(mine, some)).scalars())
-    fresh = [{"incident_id": incident_id, "event_id": one} for one in event_ids if one not in known]
-    if fresh:
-        connection.execute(insert(incident_evidence), fresh)
 
 
 def stored_incidents(connection: Connection) -> list[incident_pb2.Incident]:
