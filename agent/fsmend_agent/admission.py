@@ -24,7 +24,6 @@ COMMAND_LIMIT_BYTES = 64 * 1024
 ID_LIMIT = 128
 SECOND_NS = 10**9
 SIGNED_AHEAD_NS = 7 * 24 * 3600 * SECOND_NS
-SIGNED_OFFSET_NS = 3600 * SECOND_NS
 LONGEST_WAIT_NS = 7 * 24 * 3600 * SECOND_NS
 
 
@@ -50,6 +49,7 @@ class Situation:
         boot_id: of this boot.
         offset_ns: collector's wall clock minus the host's; None: not known.
         uncertainty_ns: of the offset.
+        host_name: as the kernel has it.
         policy: the host's own.
         filesystems: what is mounted.
         device_ids: the identities of a filesystem's devices.
@@ -61,6 +61,7 @@ class Situation:
     boot_id: str
     offset_ns: int | None
     uncertainty_ns: int
+    host_name: str
     policy: Policy
     filesystems: Filesystems
     device_ids: "Callable[[MountedFilesystem], Collection[str]]"
@@ -104,6 +105,8 @@ def admit(command: pb.Command, actions: "Mapping[str, type[Action]]", now: Situa
     start_before = start_limit(command, now)
     if command.target.boot_id not in {"", now.boot_id}:
         _refuse(pb.REFUSAL_CODE_TARGET_CHANGED, "the host was booted again since the command was made")
+    if command.target.host_name not in {"", now.host_name}:
+        _refuse(pb.REFUSAL_CODE_WRONG_TARGET, f"it is for {command.target.host_name}, this is {now.host_name}")
     filesystem = find_target(command.target, now) if action.needs_filesystem or _names_target(command) else None
     rule = now.policy.rule(action.name, action_class, filesystem)
     if rule is Rule.DENY:
@@ -122,7 +125,7 @@ def admit(command: pb.Command, actions: "Mapping[str, type[Action]]", now: Situa
         signers=now.policy.signers if signed else None,
         start_before_boot_ns=start_before,
         # The offset may be off by as much as signed commands tolerate, so remember it for that much longer.
-        keep_until_ns=command.not_after_wall_ns + 2 * SIGNED_OFFSET_NS if signed else 0,
+        keep_until_ns=signature.believed_until_ns(command) if signed else 0,
     )
 
 
@@ -231,13 +234,13 @@ def check_signed(command: pb.Command, now: Situation) -> None:
     problem = signature.missing(command, now.policy.signers)
     if problem:
         _refuse(pb.REFUSAL_CODE_SIGNATURE, problem)
-    # Clones of one image share their UUIDs; the boot id is this host's alone.
-    if not command.target.boot_id:
-        _refuse(pb.REFUSAL_CODE_SIGNATURE, "a signed command must name the boot id of the host that it is for")
+    # Clones of one image share their UUIDs. The boot id is this host's alone, and the name is what the operator knows.
+    if not command.target.boot_id or not command.target.host_name:
+        _refuse(pb.REFUSAL_CODE_SIGNATURE, "a signed command must name the host that it is for, and its boot id")
     if not command.not_after_wall_ns:
         _refuse(pb.REFUSAL_CODE_SIGNATURE, "a signed command must say when it expires (not_after_wall_ns)")
     # The offset comes from the link, which is not trusted: a clock set far back would revive an old command.
-    if now.offset_ns is None or abs(now.offset_ns) > SIGNED_OFFSET_NS:
+    if now.offset_ns is None or abs(now.offset_ns) > signature.OFFSET_NS:
         _refuse(pb.REFUSAL_CODE_CLOCK_UNKNOWN, "the clocks of host and collector are unknown or an hour apart")
     if command.not_after_wall_ns > now.wall_ns + now.offset_ns + SIGNED_AHEAD_NS:
         _refuse(pb.REFUSAL_CODE_SIGNATURE, "a signed command must expire within seven days")

@@ -9,6 +9,7 @@ import asyncio
 import functools
 import hashlib
 import logging
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -199,6 +200,7 @@ class Executor:
             boot_id=clocks.boot_id,
             offset_ns=self._offset_ns,
             uncertainty_ns=self._uncertainty_ns,
+            host_name=socket.gethostname(),
             policy=policy,
             filesystems=self._filesystems,
             device_ids=self._device_ids,
@@ -219,6 +221,8 @@ class Executor:
                 update = pb.CommandUpdate(state=pb.COMMAND_STATE_REFUSED, refusal=refusal.code, message=str(refusal))
                 # A refused id must not run either when it is sent a second time.
                 if self._journal.get(command.id) is None:
+                    signers = (await in_thread(self._policy)).signers
+                    entry.keep_until_ns = await in_thread(lambda: signature.kept_until_ns(command, signers))
                     await self._write(lambda: self._journal.accept(entry))
             if not job.final:
                 await self._end(job, update)

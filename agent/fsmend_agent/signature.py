@@ -16,6 +16,8 @@ from fsmend_proto.v1 import command_pb2
 OPENSSL = Path("/usr/bin/openssl")
 SIGNATURE_BYTES = 64
 TIMEOUT_SECONDS = 10.0
+OFFSET_NS = 3_600 * 1_000_000_000
+"""By how much the clocks of host and collector may differ for a signed command: the offset is the collector's word."""
 _VERIFY = ("pkeyutl", "-verify", "-rawin", "-pubin", "-keyform", "DER")
 # SubjectPublicKeyInfo of an Ed25519 key is this and the 32 raw bytes (RFC 8410, section 4).
 _KEY_PREFIX = bytes.fromhex("302a300506032b6570032100")
@@ -57,6 +59,16 @@ def verify(command: command_pb2.Command, signers: Mapping[str, bytes], openssl: 
     return (
         f"the signature by {command.signer!r} does not fit the command ({detail[0] if detail else 'no reason given'})"
     )
+
+
+def believed_until_ns(command: command_pb2.Command) -> int:
+    """Return until when a signature of a command could be believed again, on the host's wall clock."""
+    return command.not_after_wall_ns + 2 * OFFSET_NS
+
+
+def kept_until_ns(command: command_pb2.Command, signers: Mapping[str, bytes]) -> int:
+    """Return until when a refused command must be remembered, 0: its signature does not hold anyway. Blocks."""
+    return 0 if verify(command, signers) else believed_until_ns(command)
 
 
 def _ask(openssl: Path, key: bytes, signature: bytes, message: bytes) -> "subprocess.CompletedProcess[bytes]":

@@ -26,6 +26,7 @@ SITUATION = Situation(
     boot_id="boot",
     offset_ns=0,
     uncertainty_ns=0,
+    host_name="db1",
     policy=Policy(signers={"ada": bytes(32)}),
     filesystems=FilesystemTable([ROOT, DATA]),
     device_ids=lambda filesystem: [f"serial:{name}" for name in filesystem.device_names],
@@ -50,6 +51,7 @@ def signed(**fields):
             "action_class": pb.ACTION_CLASS_CONTAIN,
             "not_after_wall_ns": SITUATION.wall_ns + HOUR,
             "target__boot_id": "boot",
+            "target__host_name": "db1",
             "signature": bytes(64),
             "signer": "ada",
             **fields,
@@ -176,6 +178,7 @@ def test_without_the_collectors_clock_only_a_time_to_live_counts():
         ({"target__filesystem_type": "xfs"}, pb.REFUSAL_CODE_TARGET_CHANGED),
         ({"target__device_id": "serial:sdc"}, pb.REFUSAL_CODE_TARGET_CHANGED),
         ({"target__boot_id": "before"}, pb.REFUSAL_CODE_TARGET_CHANGED),
+        ({"target__host_name": "db2"}, pb.REFUSAL_CODE_WRONG_TARGET),
     ],
 )
 def test_another_target_is_refused(fields, code):
@@ -183,7 +186,13 @@ def test_another_target_is_refused(fields, code):
 
 
 def test_a_target_that_fits_in_every_respect_is_admitted():
-    fields = {"mount_point": "/home", "filesystem_type": "btrfs", "device_id": "serial:sdb", "boot_id": "boot"}
+    fields = {
+        "mount_point": "/home",
+        "filesystem_type": "btrfs",
+        "device_id": "serial:sdb",
+        "boot_id": "boot",
+        "host_name": "db1",
+    }
     command = order(target__filesystem_uuid=UUID.upper(), **{f"target__{name}": it for name, it in fields.items()})
     assert admit(command, ACTIONS, SITUATION).filesystem == ROOT
 
@@ -230,6 +239,8 @@ def test_a_signed_command_is_admitted_for_verification_and_remembered_longer():
         ({"signature": b""}, {}, pb.REFUSAL_CODE_SIGNATURE),
         ({"signer": "eve"}, {}, pb.REFUSAL_CODE_SIGNATURE),
         ({"target__boot_id": ""}, {}, pb.REFUSAL_CODE_SIGNATURE),
+        ({"target__host_name": ""}, {}, pb.REFUSAL_CODE_SIGNATURE),
+        ({"target__host_name": "db2"}, {}, pb.REFUSAL_CODE_WRONG_TARGET),
         ({"not_after_wall_ns": 0}, {}, pb.REFUSAL_CODE_SIGNATURE),
         ({"not_after_wall_ns": SITUATION.wall_ns + 200 * HOUR}, {}, pb.REFUSAL_CODE_SIGNATURE),
         ({}, {"offset_ns": None}, pb.REFUSAL_CODE_CLOCK_UNKNOWN),

@@ -1,6 +1,7 @@
 """An order that its host takes only with the operator's own signature, from the key to the remounted filesystem."""
 
 import base64
+import socket
 
 import pytest
 from agent.signing import Signer
@@ -31,7 +32,7 @@ def test_a_host_remounts_for_a_signer_of_its_policy_and_for_nobody_else(stage, t
     stage.start_collector()
     stage.start_agent()
     until(lambda: stage.fsmend("get", "filesystems"))
-    order = ("repair", "run", "remount_read_only", "--fs", ext4[1], "--reason", "it spreads")
+    order = ("repair", "run", "remount_read_only", "--fs", f"{socket.gethostname()}:{mount_point}", "--reason", "why")
 
     unsigned = ended(stage, stage.fsmend(*order))
     assert (unsigned["state"], unsigned["last_update"]["refusal"]) == ("refused", "signature")

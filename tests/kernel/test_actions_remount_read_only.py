@@ -2,6 +2,7 @@
 
 import base64
 import os
+import socket
 import time
 
 import pytest
@@ -133,7 +134,7 @@ async def test_by_default_only_an_operators_signature_contains(ext4_fs, tmp_path
 
     def order():
         command = host.command(mount_point, not_after_wall_ns=time.time_ns() + 60 * 10**9, **REMOUNT)
-        command.target.boot_id = host.clock.boot_id
+        command.target.boot_id, command.target.host_name = host.clock.boot_id, socket.gethostname()
         return command
 
     forged = await host.run(eve.sign(order()))

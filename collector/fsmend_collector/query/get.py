@@ -49,6 +49,8 @@ def get(
     KIND may be written singular, plural or short; IDs may be unique prefixes. Filters run on the collector.
     """
     choice = Choice.take(options)
+    if kind.number == pb.OBJECT_KIND_AUDIT and (choice.kinds or choice.severity or choice.source):
+        raise click.UsageError("--kind, --severity and --source choose events; the audit has none of them")
     with connect() as client:
         wanted = pb.ListRequest(kind=kind.number, filter=choice.to_filter(client, include_closed=include_closed))
         most = _LIMITED.get(kind.number, 0) if limit is None else limit

@@ -19,6 +19,8 @@ from fsmend_collector.query.watching import watch_command
 from fsmend_proto.v1 import command_pb2
 from fsmend_proto.v1 import query_pb2 as pb
 
+_WHOLE_UUID = 36
+
 
 @click.group()
 def repair() -> None:
@@ -45,7 +47,9 @@ def _complete_action(_: click.Context, __: click.Parameter, incomplete: str) -> 
     metavar="KEY",
     help="Sign it with this Ed25519 key (PEM), for hosts whose policy requires a signature.",
 )
-@click.option("--signer", default="", metavar="NAME", help="Who signs, as in the hosts' policy; your own name.")
+@click.option(
+    "--signer", default="", metavar="NAME", help="Who signs, as the hosts' policy has it; else your own name."
+)
 @click.option("-y", "--yes", is_flag=True, help="Sign without asking.")
 @click.option("-w", "--wait", "--watch", is_flag=True, help="Watch it until its end.")
 @output_option("table", "json", "jsonl", "yaml", "name")
@@ -81,21 +85,34 @@ def run(
 
 def _signed(client: Client, request: pb.RunRepairRequest, key_file: Path, signer: str, *, yes: bool) -> pb.CommandView:
     """Let the collector complete the command, sign what it made of it, and order that."""
-    from fsmend_collector.query.signing import check_completed, load_signer  # noqa: PLC0415  slow to import
+    from fsmend_collector.query.signing import (  # noqa: PLC0415  slow to import
+        checked,
+        load_signer,
+        own_name,
+        signed_facts,
+    )
 
-    who = load_signer(key_file, signer, client.context)
+    if yes and not (request.host and _is_certain(request.command.target)):
+        raise click.UsageError(
+            "--yes needs the host and the filesystem: --fs HOST:/MOUNT, or --host and the whole UUID"
+        )
     wish = pb.RunRepairRequest()
     wish.CopyFrom(request)
-    wish.command.signer, wish.dry_run = who.name, True
+    wish.command.signer, wish.dry_run = "operator", True
     view = client.run_repair(wish)
-    complete = view.command
-    check_completed(request.command, complete, time.time_ns())
+    complete = checked(request.command, request.host, view.command, own_name(client.context), time.time_ns())
     if request.dry_run:
         return view
+    who = load_signer(key_file, signer or own_name(client.context))
     if not yes:
-        click.echo("\n".join(["to be signed:", *facts(command_facts(view), indent=2)]), err=True)
-        click.confirm(f"Sign it as {who.name}?", abort=True, err=True)
+        click.echo("\n".join(["to be signed:", *facts(signed_facts(complete), indent=2)]), err=True)
+        click.confirm(f"Sign it as {visible(who.name)}?", abort=True, err=True)
     return client.run_repair(pb.RunRepairRequest(command=who.sign(complete), host=view.agent_id))
+
+
+def _is_certain(target: command_pb2.Target) -> bool:
+    """Say whether nobody has to look at which filesystem was found."""
+    return bool(target.mount_point) or len(target.filesystem_uuid) == _WHOLE_UUID
 
 
 def _request(

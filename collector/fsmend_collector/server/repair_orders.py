@@ -39,7 +39,7 @@ def resolve_order(connection: Connection, request: pb.RunRepairRequest, ordered_
     """Find the target and fill in what the operator did not say.
 
     A command with a signature is taken as it is, when it is still what would be made of it. One that names a signer and
-    has no signature yet is completed to be signed: with the boot of the host that it is for.
+    has no signature yet is completed to be signed: with name and boot of the host that it is for.
 
     Raises:
         UnclearOrder: the action, host or filesystem is unknown or not unique.
@@ -65,7 +65,7 @@ def resolve_order(connection: Connection, request: pb.RunRepairRequest, ordered_
     command.ordered_by = ordered_by
     command.approved_by = ""
     if command.signer or command.signature:
-        command.target.boot_id = _boot_id(connection, found)
+        command.target.host_name, command.target.boot_id = found.host_name, _boot_id(connection, found)
     if command.signature:
         _check_signed(request.command, command, now_ns)
         command = request.command

@@ -23,18 +23,27 @@ class Page:
 
 
 def read_page(
-    connection: Connection, statement: Select[Any], key: Sequence[ColumnElement[Any]], size: int, token: str
+    connection: Connection,
+    statement: Select[Any],
+    key: Sequence[ColumnElement[Any]],
+    size: int,
+    token: str,
+    *,
+    descending: bool = False,
 ) -> Page:
     """Run `statement` ordered by `key`, which must be unique, and return up to `size` rows after `token`.
+
+    `descending` turns the order of the whole key: an index serves that, and none serves a key of negative numbers.
 
     Raises:
         BadPageToken: the token is not one of this list.
     """
     labelled = [column.label(f"_key_{at}") for at, column in enumerate(key)]
-    chosen = statement.add_columns(*labelled).order_by(*key).limit(size + 1)
+    order = [column.desc() for column in key] if descending else key
+    chosen = statement.add_columns(*labelled).order_by(*order).limit(size + 1)
     if token:
-        after = decode_token(token, len(key))
-        chosen = chosen.where(tuple_(*key) > tuple_(*after))
+        after = tuple_(*decode_token(token, len(key)))
+        chosen = chosen.where(tuple_(*key) < after if descending else tuple_(*key) > after)
     rows = list(connection.execute(chosen))
     if len(rows) <= size:
         return Page(rows, "")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, or_, select
+from sqlalchemy import ColumnElement, Select, Table, and_, case, literal, or_, select
 
 from fsmend_collector.commands import OPEN_STATES
 from fsmend_collector.store.schema import agents, audit, commands, devices, filesystems, gaps, hosts, incidents, tokens
@@ -22,6 +22,7 @@ class Listing:
     Attributes:
         statement: without conditions and order.
         key: order, unique.
+        descending: it is the other way round.
         conditions: from the filter, its scope and the time now.
         names: columns that an id may be, whole.
         prefixed: columns that an id may be a prefix of.
@@ -32,6 +33,7 @@ class Listing:
     conditions: Callable[[pb.Filter, Scope, int], Conditions]
     names: Sequence[ColumnElement[Any]]
     prefixed: Sequence[ColumnElement[Any]]
+    descending: bool = False
 
     def exactly(self, name: str) -> ColumnElement[bool]:
         """Return the condition that a row is called `name`."""
@@ -121,15 +123,33 @@ def _of_tokens(wanted: pb.Filter, _: Scope, now_ns: int) -> Conditions:
 
 
 def _of_audit(wanted: pb.Filter, scope: Scope, _: int) -> Conditions:
+    """Return the conditions on the audit, by way of what it is about: that must be in the store still."""
     found = _between(audit.c.at_ns, wanted)
+    if scope.numbers is not None:
+        mine = select(agents.c.agent_id).where(*scope.within(agents.c.agent_id)).cte("mine")
+        agent_ids = select(mine.c.agent_id)
+        found.append(
+            or_(
+                audit.c.actor.in_(select(literal("agent:") + mine.c.agent_id)),
+                _about("agent", agent_ids),
+                *_about_units(lambda of: of.c.agent_id.in_(agent_ids)),
+                _about("token", select(tokens.c.id).where(tokens.c.used_by.in_(agent_ids))),
+            )
+        )
     if wanted.incident_id:
         ordered = select(commands.c.id).where(commands.c.incident_id == wanted.incident_id)
         found.append(or_(_about("incident", [wanted.incident_id]), _about("command", ordered)))
-    if scope.numbers is not None:
-        ids = list(scope.numbers)
-        of_agents = [_about(kind, select(of.c.id).where(of.c.agent_id.in_(ids))) for kind, of in _OF_AGENTS]
-        found.append(or_(audit.c.actor.in_([f"agent:{one}" for one in ids]), _about("agent", ids), *of_agents))
+    if wanted.filesystem_uuid:
+        found.append(or_(*_about_units(lambda of: of.c.filesystem_uuid == wanted.filesystem_uuid)))
+    if scope.device_ids is not None:
+        found.append(or_(*_about_units(lambda of: of.c.device_id.in_(scope.device_ids or ()))))
     return found
+
+
+def _about_units(which: Callable[[Table], ColumnElement[bool]]) -> Conditions:
+    """Return the conditions that a row is about a command or an incident of some hosts, filesystems or devices."""
+    kinds = (("command", commands), ("scheduled", commands), ("incident", incidents))
+    return [_about(kind, select(of.c.id).where(which(of))) for kind, of in kinds]
 
 
 def _about(kind: str, ids: Any) -> ColumnElement[bool]:
@@ -140,7 +160,6 @@ def _with_agent(table: Any, *more: ColumnElement[Any]) -> Select[Any]:
     return select(table, *more).join(agents, agents.c.agent_id == table.c.agent_id)
 
 
-_OF_AGENTS = (("command", commands), ("scheduled", commands), ("incident", incidents))
 _PRESENCE = (agents.c.connected_ns, agents.c.disconnected_ns, agents.c.last_seen_ns)
 _CLOSED = case((incidents.c.state.in_(OPEN_INCIDENTS), 0), else_=1)
 
@@ -189,10 +208,11 @@ LISTINGS: dict[int, Listing] = {
     ),
     pb.OBJECT_KIND_GAP: Listing(
         statement=select(gaps),
-        key=(-gaps.c.id,),
+        key=(gaps.c.id,),
         conditions=_of_gaps,
         names=(),
         prefixed=(),
+        descending=True,
     ),
     pb.OBJECT_KIND_TOKEN: Listing(
         statement=select(tokens),
@@ -203,9 +223,10 @@ LISTINGS: dict[int, Listing] = {
     ),
     pb.OBJECT_KIND_AUDIT: Listing(
         statement=select(audit),
-        key=(-audit.c.id,),
+        key=(audit.c.id,),
         conditions=_of_audit,
         names=(),
         prefixed=(),
+        descending=True,
     ),
 }

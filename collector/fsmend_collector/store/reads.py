@@ -56,7 +56,7 @@ def list_objects(connection: Connection, request: pb.ListRequest, now_ns: int) -
         else look_up(connection, pb.Filter())
     )
     statement = listing.statement.where(*listing.conditions(request.filter, scope, now_ns))
-    page = read_page(connection, statement, listing.key, size, request.page_token)
+    page = read_page(connection, statement, listing.key, size, request.page_token, descending=listing.descending)
     return pb.ListReply(objects=_objects(connection, request, page.rows, now_ns), next_page_token=page.next_token)
 
 

@@ -277,6 +277,7 @@ class Target(_message.Message):
     DEVICE_ID_FIELD_NUMBER: _builtins.int
     BOOT_ID_FIELD_NUMBER: _builtins.int
     MOUNT_POINT_FIELD_NUMBER: _builtins.int
+    HOST_NAME_FIELD_NUMBER: _builtins.int
     filesystem_uuid: _builtins.str
     filesystem_type: _builtins.str
     device_id: _builtins.str
@@ -284,6 +285,8 @@ class Target(_message.Message):
     """when set, refused after a reboot"""
     mount_point: _builtins.str
     """when set, must match"""
+    host_name: _builtins.str
+    """when set, must be the host's own name"""
     def __init__(
         self,
         *,
@@ -292,10 +295,11 @@ class Target(_message.Message):
         device_id: _builtins.str = ...,
         boot_id: _builtins.str = ...,
         mount_point: _builtins.str = ...,
+        host_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "device_id", b"device_id", "filesystem_type", b"filesystem_type", "filesystem_uuid", b"filesystem_uuid", "mount_point", b"mount_point"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "device_id", b"device_id", "filesystem_type", b"filesystem_type", "filesystem_uuid", b"filesystem_uuid", "host_name", b"host_name", "mount_point", b"mount_point"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,6 +3,8 @@
 import json
 
 from fsmend_collector.audit import audit
+from fsmend_collector.store.listings import LISTINGS
+from fsmend_proto.v1 import query_pb2 as pb
 
 
 def rows(fsmend, *options):
@@ -65,3 +67,34 @@ def test_one_row_is_described_by_its_number_and_time_chooses(fsmend, collector, 
     assert "repairs.stopped" in shown
     assert "too many at once" in shown
     assert "no audit" in fsmend("describe", "audit", "12345", status=1).stderr
+
+
+def test_a_filesystem_and_a_device_choose_what_is_about_their_commands_and_incidents(fsmend, collector, host, make):
+    mine = ordered(fsmend, make, "mine")
+    fsmend("repair", "run", "scrub_xfs", "--fs", make.UUID_XFS)
+    assert {name for _, _, name, _ in rows(fsmend, "--fs", make.UUID)} == {mine}
+    one = json.loads(
+        fsmend("repair", "run", "scrub_btrfs", "--fs", make.UUID, "--device", "loop0", "-o", "json").stdout
+    )
+    assert {name for _, _, name, _ in rows(fsmend, "--device", "loop0")} == {one["command"]["id"]}
+    for option in (("--severity", "error"), ("--source", "kmsg"), ("--kind", "fs_error")):
+        assert "choose events" in fsmend("get", "audit", *option, status=2).stderr
+
+
+def test_pages_go_on_where_the_last_one_ended_while_rows_come(fsmend, collector, host):
+    for number in range(250):
+        collector.write(audit, number + 1, "collector", "numbered", "test", str(number))
+    found = [name for _, action, name, _ in rows(fsmend, "--limit", "0") if action == "numbered"]
+    assert found == [str(number) for number in reversed(range(250))]
+    assert len(fsmend("get", "audit").stdout.splitlines()) == 101
+
+
+def test_the_newest_rows_are_read_by_the_index(collector):
+    chosen = LISTINGS[pb.OBJECT_KIND_AUDIT]
+    statement = chosen.statement.where(chosen.key[0] < 10).order_by(chosen.key[0].desc())
+
+    def plan(connection):
+        text = str(statement.compile(connection, compile_kwargs={"literal_binds": True}))
+        return " ".join(str(row) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}"))
+
+    assert "TEMP B-TREE" not in collector.run(collector.store.read(plan))

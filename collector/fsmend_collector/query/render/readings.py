@@ -23,7 +23,7 @@ def command_facts(view: pb.CommandView) -> list[Fact]:
         ("Command", command.id),
         ("Action", action_name(command) + (" (dry run)" if command.dry_run else "")),
         ("Class", word(command_pb2.ActionClass.DESCRIPTOR, command.action_class) if command.action_class else ""),
-        ("Arguments", _arguments(command)),
+        ("Arguments", arguments(command)),
         ("State", state_word(view.state) if view.state else ""),
         ("Host", f"{view.host_name} (agent {view.agent_id})"),
         ("Filesystem", " ".join(part for part in (target.filesystem_type, target.filesystem_uuid) if part)),
@@ -41,7 +41,8 @@ def command_facts(view: pb.CommandView) -> list[Fact]:
     ]
 
 
-def _arguments(command: command_pb2.Command) -> str:
+def arguments(command: command_pb2.Command) -> str:
+    """Return the fields of a command's action that are set."""
     action = command.WhichOneof("action")
     if action is None:
         return ""
