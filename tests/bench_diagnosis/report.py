@@ -35,11 +35,6 @@ WHY: dict[str, str] = {
         "hardly change more than a count, take nearly all the time that the target leaves; docs/performance.md has the "
         "parts."
     ),
-    "replay_identical": (
-        "An error that comes late, after its shared cause was closed because its members stood still, opens its unit's "
-        "incident anew and not the shared one. The sources 4ffacf8a69b84cee also had a restarted collector in the "
-        "simulator that was not given back what was learnt, which the real one is."
-    ),
     "rss_mib_200k_hosts": "120,000 open incidents with their timelines, and the scan's sets of marks, are held at once.",
     "false_incidents_per_day_upper": "The bound, one-sided with 95 %, needs 300 days without any; more years narrow it.",
 }
