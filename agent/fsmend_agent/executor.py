@@ -221,8 +221,7 @@ class Executor:
                 update = pb.CommandUpdate(state=pb.COMMAND_STATE_REFUSED, refusal=refusal.code, message=str(refusal))
                 # A refused id must not run either when it is sent a second time.
                 if self._journal.get(command.id) is None:
-                    signers = (await in_thread(self._policy)).signers
-                    entry.keep_until_ns = await in_thread(lambda: signature.kept_until_ns(command, signers))
+                    entry.keep_until_ns = await in_thread(lambda: signature.kept_until_ns(command, self._policy))
                     await self._write(lambda: self._journal.accept(entry))
             if not job.final:
                 await self._end(job, update)

@@ -6,12 +6,16 @@ and `signer` cleared (docs/policy.md).
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fsmend_proto.canonical import canonical
 from fsmend_proto.v1 import command_pb2
+
+if TYPE_CHECKING:
+    from fsmend_agent.policy import Policy
 
 OPENSSL = Path("/usr/bin/openssl")
 SIGNATURE_BYTES = 64
@@ -66,9 +70,15 @@ def believed_until_ns(command: command_pb2.Command) -> int:
     return command.not_after_wall_ns + 2 * OFFSET_NS
 
 
-def kept_until_ns(command: command_pb2.Command, signers: Mapping[str, bytes]) -> int:
-    """Return until when a refused command must be remembered, 0: its signature does not hold anyway. Blocks."""
-    return 0 if verify(command, signers) else believed_until_ns(command)
+def kept_until_ns(command: command_pb2.Command, read_policy: "Callable[[], Policy]") -> int:
+    """Return until when a refused command must be remembered, 0: its signature does not hold anyway. Blocks.
+
+    With a policy that cannot be read nobody can tell: it may hold when the policy is mended.
+    """
+    policy = read_policy()
+    if policy.broken:
+        return believed_until_ns(command) if command.signature else 0
+    return 0 if verify(command, policy.signers) else believed_until_ns(command)
 
 
 def _ask(openssl: Path, key: bytes, signature: bytes, message: bytes) -> "subprocess.CompletedProcess[bytes]":

@@ -4,17 +4,14 @@ import asyncio
 import os
 import threading
 import time
-from dataclasses import replace
 
 import pytest
 from agent.executing import UUIDS, Bench, until_cancelled
-from agent.signing import Signer
 
 from fsmend_agent import execution, executor
 from fsmend_agent.errors import ActionFailed, ActionRefused
 from fsmend_agent.journal import Journal, Step
 from fsmend_agent.policy import Policy
-from fsmend_agent.signature import OFFSET_NS, OPENSSL
 from fsmend_proto.v1 import command_pb2 as pb
 
 
@@ -377,19 +374,3 @@ async def test_the_descriptor_of_the_target_is_closed_whatever_happens(path):
     await Bench(path, behaviour).run()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fds[0])
-
-
-@pytest.mark.skipif(not OPENSSL.exists(), reason="needs openssl")
-async def test_a_refused_id_is_kept_for_as_long_as_its_signature_holds(path, tmp_path):
-    bench = Bench(path)
-    ada, eve = Signer(tmp_path / "ada"), Signer(tmp_path / "eve")
-    bench.policy = replace(bench.policy, signers={"ada": ada.public})
-    not_after_ns = bench.clock.now().wall_ns + 60 * 10**9
-    kept = {}
-    for name, signer in (("hers", ada), ("forged", eve)):
-        command = bench.command(name, not_after_wall_ns=not_after_ns)
-        command.target.boot_id = "an earlier one"
-        end = await bench.run(signer.sign(command))
-        assert end.state == pb.COMMAND_STATE_REFUSED
-        kept[name] = bench.journal.get(name).keep_until_ns
-    assert kept == {"hers": not_after_ns + 2 * OFFSET_NS, "forged": 0}

@@ -87,23 +87,25 @@ def _signed(client: Client, request: pb.RunRepairRequest, key_file: Path, signer
     """Let the collector complete the command, sign what it made of it, and order that."""
     from fsmend_collector.query.signing import (  # noqa: PLC0415  slow to import
         checked,
+        is_uuid,
         load_signer,
         own_name,
         signed_facts,
     )
 
-    if yes and not (request.host and _is_certain(request.command.target)):
+    host = "" if is_uuid(request.host) else request.host  # an agent's id says nothing to a host
+    if yes and not request.dry_run and not (host and _is_certain(request.command.target)):
         raise click.UsageError(
             "--yes needs the host and the filesystem: --fs HOST:/MOUNT, or --host and the whole UUID"
         )
     wish = pb.RunRepairRequest()
     wish.CopyFrom(request)
-    wish.command.signer, wish.dry_run = "operator", True
+    wish.command.signer, wish.dry_run = signer or own_name(client.context), True
     view = client.run_repair(wish)
-    complete = checked(request.command, request.host, view.command, own_name(client.context), time.time_ns())
+    complete = checked(request.command, host, view.command, own_name(client.context), time.time_ns())
     if request.dry_run:
         return view
-    who = load_signer(key_file, signer or own_name(client.context))
+    who = load_signer(key_file, wish.command.signer)
     if not yes:
         click.echo("\n".join(["to be signed:", *facts(signed_facts(complete), indent=2)]), err=True)
         click.confirm(f"Sign it as {visible(who.name)}?", abort=True, err=True)
@@ -136,10 +138,9 @@ def _request(
         named, _, mount_point = filesystem.partition(":")
         if host and host != named:
             raise click.UsageError(f"--fs names host {named!r}, --host names {host!r}")
-        host, command.target.mount_point = (
-            named,
-            mount_point.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
-        )
+        if any("\udc80" <= character <= "\udcff" for character in mount_point):  # as os.fsdecode keeps bytes
+            raise click.UsageError(f"the mount point '{visible(mount_point)}' is not UTF-8: name the filesystem's UUID")
+        host, command.target.mount_point = named, mount_point
     else:
         command.target.filesystem_uuid = filesystem
     return pb.RunRepairRequest(command=command, host=host, dry_run=dry_run)

@@ -81,7 +81,10 @@ def _load(file: Path, pem: bytes) -> object:
         raise QueryError(f"{file} holds no private key in PEM", _MAKE_ONE) from None
     try:
         return read(pem, phrase.encode())
-    except (ValueError, UnsupportedAlgorithm):
+    except UnsupportedAlgorithm:  # those of OpenSSH need a library more
+        problem = f"the passphrase of {file} is of a kind that cannot be undone here"
+        raise QueryError(problem, "`openssl genpkey -algorithm ed25519 -aes256 -out FILE` makes one that can") from None
+    except ValueError:
         raise QueryError(f"the passphrase of {file} is wrong, or the file is damaged") from None
 
 
@@ -107,7 +110,7 @@ def checked(
 
     Args:
         asked: action, target, incident and reason, as the operator wrote them.
-        host: the name that the operator wrote; empty: none, so that it has to be looked at.
+        host: the name that the operator wrote; empty: none, or an agent's id, so that it has to be looked at.
         complete: as it came back.
         operator: who asks.
         now_ns: this machine's wall clock.
@@ -124,14 +127,15 @@ def checked(
         "another action": _action(complete) != _action(asked) or complete.action_class != class_of(asked),
         "another reason or incident": (complete.reason, complete.incident_id) != (asked.reason, asked.incident_id),
         "another operator": complete.ordered_by != f"operator:{operator}" or bool(complete.approved_by),
-        "another filesystem": not _is_uuid(target.filesystem_uuid)
+        "another filesystem": not is_uuid(target.filesystem_uuid)
         or not target.filesystem_uuid.startswith(wanted.filesystem_uuid)
         or not _TYPE.fullmatch(target.filesystem_type),
         "another mount point": target.mount_point != wanted.mount_point,
         "another device": target.device_id != wanted.device_id,
         "another host": bool(host) and target.host_name != host,
-        "no name or no boot of a host": not (_NAME.fullmatch(target.host_name) and _NAME.fullmatch(target.boot_id)),
-        "no id": not _is_uuid(complete.id),
+        "no name or no boot of a host": not ((host or _NAME.fullmatch(target.host_name)) and target.host_name)
+        or not _NAME.fullmatch(target.boot_id),
+        "no id": not is_uuid(complete.id),
         "a longer life": not now_ns < complete.not_after_wall_ns <= now_ns + longest_ns
         or not 0 < complete.time_to_live_seconds <= LONGEST_LIFE_SECONDS,
         "a dry run": complete.dry_run,
@@ -156,7 +160,8 @@ def _action(command: command_pb2.Command) -> tuple[str | None, bytes]:
     return name, getattr(command, name).SerializeToString(deterministic=True) if name else b""
 
 
-def _is_uuid(text: str) -> bool:
+def is_uuid(text: str) -> bool:
+    """Say whether a text is a UUID as this project writes one."""
     try:
         return str(uuid.UUID(text)) == text
     except ValueError:

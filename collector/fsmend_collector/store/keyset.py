@@ -42,7 +42,10 @@ def read_page(
     order = [column.desc() for column in key] if descending else key
     chosen = statement.add_columns(*labelled).order_by(*order).limit(size + 1)
     if token:
-        after = tuple_(*decode_token(token, len(key)))
+        values = decode_token(token, len(key))
+        if descending and any(isinstance(one, int) and one < 0 for one in values):
+            raise BadPageToken("the page token is of an older collector")
+        after = tuple_(*values)
         chosen = chosen.where(tuple_(*key) < after if descending else tuple_(*key) > after)
     rows = list(connection.execute(chosen))
     if len(rows) <= size:

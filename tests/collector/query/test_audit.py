@@ -2,7 +2,13 @@
 
 import json
 
+import pytest
+
 from fsmend_collector.audit import audit
+from fsmend_collector.query.client import Client
+from fsmend_collector.query.contexts import load_context
+from fsmend_collector.query.errors import QueryError
+from fsmend_collector.store.keyset import encode_token
 from fsmend_collector.store.listings import LISTINGS
 from fsmend_proto.v1 import query_pb2 as pb
 
@@ -98,3 +104,10 @@ def test_the_newest_rows_are_read_by_the_index(collector):
         return " ".join(str(row) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}"))
 
     assert "TEMP B-TREE" not in collector.run(collector.store.read(plan))
+
+
+def test_a_page_token_of_an_older_collector_is_refused_and_not_taken_for_the_end(collector, host):
+    with Client(load_context(collector.contexts("paging"), None), 10) as client:
+        wanted = pb.ListRequest(kind=pb.OBJECT_KIND_AUDIT, page_token=encode_token([-8]))
+        with pytest.raises(QueryError, match="older collector"):
+            client.list(wanted)

@@ -1,6 +1,8 @@
 """`fsmend repair run --sign`: an order that a host's policy takes from the operator alone."""
 
 import json
+import shutil
+import subprocess
 import time
 
 import pytest
@@ -100,10 +102,23 @@ def test_nothing_is_signed_unseen_that_is_not_named_in_full(fsmend, collector, h
     assert len(stored(collector)) == 1
 
 
-def test_a_host_is_signed_for_by_its_name_alone(fsmend, collector, host, make, ada):
-    order = ("repair", "run", "remount_read_only", "--fs", make.UUID, "--sign", ada.secret, "--yes")
-    assert "another host" in fsmend(*order, "--host", host, status=1).stderr  # the agent's id
-    fsmend(*order, "--host", "web1")
+def test_an_agents_id_names_a_host_to_be_looked_at(fsmend, collector, host, make, ada):
+    order = ("repair", "run", "remount_read_only", "--fs", make.UUID, "--sign", ada.secret, "--host", host)
+    assert "--fs HOST:/MOUNT" in fsmend(*order, "--yes", status=2).stderr
+    assert "web1" in fsmend(*order, input="y\n").stderr
+    assert stored(collector)[0].target.host_name == "web1"
+
+
+@pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="needs ssh-keygen")
+def test_a_passphrase_that_cannot_be_undone_here_is_not_called_wrong(remount, host, ada):
+    ada.secret.unlink()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "lovelace", "-f", ada.secret], check=True)
+    assert "cannot be undone here" in remount("--yes", status=1, input="lovelace\n").stderr
+
+
+def test_a_mount_point_that_no_message_can_hold_is_named_by_its_uuid(fsmend, host, ada):
+    order = ("repair", "run", "remount_read_only", "--fs", "web1:/srv/\udcff", "--sign", ada.secret)
+    assert "name the filesystem's UUID" in fsmend(*order, status=2).stderr
 
 
 def test_what_is_no_key_is_refused_before_anything_is_asked(fsmend, host, make, tmp_path):
@@ -228,6 +243,14 @@ def test_a_collector_that_makes_something_else_of_an_order_gets_no_signature(cha
     change(command)
     with pytest.raises(QueryError, match=why):
         checked(ASKED, "web1", command, "ada", NOW_NS)
+
+
+def test_a_host_of_any_name_may_be_signed_for_when_it_was_named():
+    command = completed()
+    command.target.host_name = "größe (none)"
+    assert checked(ASKED, "größe (none)", command, "ada", NOW_NS)
+    with pytest.raises(QueryError, match="no name or no boot"):
+        checked(ASKED, "", command, "ada", NOW_NS)
 
 
 def test_a_collector_that_is_too_old_is_called_so():
