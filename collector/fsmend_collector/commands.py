@@ -1,5 +1,7 @@
 """The life of a command as the collector sees it. Pure."""
 
+import uuid
+
 from fsmend_collector.errors import CommandRefused
 from fsmend_proto.v1 import command_pb2
 
@@ -55,6 +57,16 @@ ACTION_CLASSES = {
     "remount_read_only": command_pb2.ACTION_CLASS_CONTAIN,
 }
 MAX_TEXT_LENGTH = 4_096
+TIME_TO_LIVE_SECONDS = 900
+"""So soon an order must begin where nothing else is said; an operator signs for no longer."""
+
+
+def is_uuid(text: str) -> bool:
+    """Say whether a text is a UUID as this project writes one."""
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def class_of(command: command_pb2.Command) -> "command_pb2.ActionClass.ValueType":

@@ -29,6 +29,7 @@ from fsmend_collector.commands import (
     QUEUED,
     RUNNING,
     SENT,
+    TIME_TO_LIVE_SECONDS,
     UNKNOWN,
     check_command,
 )
@@ -40,7 +41,6 @@ from fsmend_collector.store.schema import agents, commands
 from fsmend_proto.v1 import command_pb2, link_pb2
 
 SECOND_NS = 1_000_000_000
-DEFAULT_TIME_TO_LIVE_SECONDS = 900
 
 
 class Dispatch:
@@ -111,7 +111,7 @@ def prepare(command: command_pb2.Command, ordered_by: str, now_ns: int) -> comma
     complete.CopyFrom(command)
     complete.id = complete.id or str(uuid.uuid4())
     complete.ordered_by = ordered_by
-    complete.time_to_live_seconds = complete.time_to_live_seconds or DEFAULT_TIME_TO_LIVE_SECONDS
+    complete.time_to_live_seconds = complete.time_to_live_seconds or TIME_TO_LIVE_SECONDS
     complete.not_after_wall_ns = complete.not_after_wall_ns or now_ns + complete.time_to_live_seconds * SECOND_NS
     check_command(complete, now_ns)
     return complete

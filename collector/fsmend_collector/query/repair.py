@@ -7,6 +7,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from fsmend_collector.commands import is_uuid
 from fsmend_collector.query.actions import action_names, new_command
 from fsmend_collector.query.client import Client, connect
 from fsmend_collector.query.errors import QueryError
@@ -18,8 +19,6 @@ from fsmend_collector.query.render.section import facts
 from fsmend_collector.query.watching import watch_command
 from fsmend_proto.v1 import command_pb2
 from fsmend_proto.v1 import query_pb2 as pb
-
-_WHOLE_UUID = 36
 
 
 @click.group()
@@ -87,7 +86,6 @@ def _signed(client: Client, request: pb.RunRepairRequest, key_file: Path, signer
     """Let the collector complete the command, sign what it made of it, and order that."""
     from fsmend_collector.query.signing import (  # noqa: PLC0415  slow to import
         checked,
-        is_uuid,
         load_signer,
         own_name,
         signed_facts,
@@ -114,7 +112,7 @@ def _signed(client: Client, request: pb.RunRepairRequest, key_file: Path, signer
 
 def _is_certain(target: command_pb2.Target) -> bool:
     """Say whether nobody has to look at which filesystem was found."""
-    return bool(target.mount_point) or len(target.filesystem_uuid) == _WHOLE_UUID
+    return bool(target.mount_point) or is_uuid(target.filesystem_uuid)
 
 
 def _request(

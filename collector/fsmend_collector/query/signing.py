@@ -5,7 +5,6 @@ each field of what it returns is as asked, is of a form that says nothing else, 
 """
 
 import re
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
 
-from fsmend_collector.commands import class_of
+from fsmend_collector.commands import TIME_TO_LIVE_SECONDS, class_of, is_uuid
 from fsmend_collector.pki.certificates import subject_of
 from fsmend_collector.query.contexts import CollectorContext
 from fsmend_collector.query.errors import QueryError
@@ -25,8 +24,7 @@ from fsmend_collector.query.render.values import local_time
 from fsmend_proto.canonical import canonical
 from fsmend_proto.v1 import command_pb2
 
-# What the collector gives an order, and by how much its clock and this machine's may differ.
-LONGEST_LIFE_SECONDS = 900
+# By how much the collector's clock and this machine's may differ.
 _CLOCKS_DIFFER_SECONDS = 300
 _SECOND_NS = 1_000_000_000
 _NAME = re.compile(r"[0-9A-Za-z._-]{1,255}")
@@ -122,7 +120,7 @@ def checked(
     if not target.host_name and not target.boot_id:
         problem = "the collector completes no order to be signed: it is older than this command"
         raise QueryError(problem, "compare `fsmend version --collector`")
-    longest_ns = (LONGEST_LIFE_SECONDS + _CLOCKS_DIFFER_SECONDS) * _SECOND_NS
+    longest_ns = (TIME_TO_LIVE_SECONDS + _CLOCKS_DIFFER_SECONDS) * _SECOND_NS
     problems = {
         "another action": _action(complete) != _action(asked) or complete.action_class != class_of(asked),
         "another reason or incident": (complete.reason, complete.incident_id) != (asked.reason, asked.incident_id),
@@ -137,7 +135,7 @@ def checked(
         or not _NAME.fullmatch(target.boot_id),
         "no id": not is_uuid(complete.id),
         "a longer life": not now_ns < complete.not_after_wall_ns <= now_ns + longest_ns
-        or not 0 < complete.time_to_live_seconds <= LONGEST_LIFE_SECONDS,
+        or not 0 < complete.time_to_live_seconds <= TIME_TO_LIVE_SECONDS,
         "a dry run": complete.dry_run,
     }
     found = [name for name, holds in problems.items() if holds]
@@ -158,14 +156,6 @@ def checked(
 def _action(command: command_pb2.Command) -> tuple[str | None, bytes]:
     name = command.WhichOneof("action")
     return name, getattr(command, name).SerializeToString(deterministic=True) if name else b""
-
-
-def is_uuid(text: str) -> bool:
-    """Say whether a text is a UUID as this project writes one."""
-    try:
-        return str(uuid.UUID(text)) == text
-    except ValueError:
-        return False
 
 
 def signed_facts(command: command_pb2.Command) -> list[Fact]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from fsmend_collector.commands import class_of
+from fsmend_collector.commands import TIME_TO_LIVE_SECONDS, class_of, is_uuid
 from fsmend_collector.errors import CommandRefused
 from fsmend_collector.store.reads import filesystems_meant
 from fsmend_collector.store.schema import agents as agents_table
@@ -14,7 +14,6 @@ from fsmend_collector.store.scope import agents_of_host
 from fsmend_proto.v1 import command_pb2
 from fsmend_proto.v1 import query_pb2 as pb
 
-TIME_TO_LIVE_SECONDS = 900
 _SECOND_NS = 1_000_000_000
 _CLOCKS_DIFFER_NS = 60 * _SECOND_NS  # between replicas of the collector
 
@@ -88,7 +87,7 @@ def _check_signed(signed: command_pb2.Command, complete: command_pb2.Command, no
     """
     ahead_ns = signed.not_after_wall_ns - now_ns
     problems = {
-        "it has no id": not _is_uuid(signed.id),
+        "it has no id": not is_uuid(signed.id),
         "another operator ordered it": signed.ordered_by != complete.ordered_by or bool(signed.approved_by),
         "the target or its boot is another now": signed.target != complete.target,
         "its class is not the action's": signed.action_class != complete.action_class,
@@ -98,13 +97,6 @@ def _check_signed(signed: command_pb2.Command, complete: command_pb2.Command, no
     found = [problem for problem, holds in problems.items() if holds]
     if found:
         raise CommandRefused(f"what was signed does not hold: {', '.join(found)}; sign it anew")
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return str(uuid.UUID(text)) == text
-    except ValueError:
-        return False
 
 
 def _target(connection: Connection, request: pb.RunRepairRequest) -> pb.FilesystemView:
