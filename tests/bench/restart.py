@@ -11,7 +11,7 @@ from fsmend_collector.diagnose.following import Following
 from fsmend_collector.diagnose.rebuilding import rebuild
 from fsmend_collector.diagnose.writing import write_conclusions
 from fsmend_collector.diagnosis import DiagnosisConfig
-from fsmend_collector.diagnosis.groups import HostView, ScanSettings
+from fsmend_collector.diagnosis.groups import HostView, ScanSettings, bounds
 from fsmend_collector.ingest.inventory import replace_inventory
 from fsmend_collector.simulate.fleet import FleetShape, make_fleet
 from fsmend_collector.simulate.wire.inventory import inventory_of
@@ -28,7 +28,7 @@ BURSTS = 3
 SOFT_ERRORS = 5_000
 DAYS = 28
 TICK_NS = 5_000_000_000
-QUIET_TICKS = 5
+QUIET_TICKS = bounds.LONGEST_PAUSE_NS // TICK_NS + 2  # after a storm all of it is looked at once more
 _DAY_NS = 86_400_000_000_000
 _MEDIUM, _IO = event_pb2.EVENT_KIND_DEVICE_MEDIUM_ERROR, event_pb2.EVENT_KIND_DEVICE_IO_ERROR
 

@@ -1,9 +1,11 @@
 """Solving: from groups that cross to the causes that explain them, each aspect on its own and at its own pace."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
+from operator import attrgetter
 
 from fsmend_collector.diagnosis.groups import bounds
 from fsmend_collector.diagnosis.groups.aspects import ASPECTS, HOST
@@ -133,8 +135,12 @@ class Solving:
         What is found is told at once, and stands until all is looked at again.
         """
         pace.glanced = len(pace.fresh)
-        keys = {key for mark in pace.fresh for key in mark.keys if self._apart(key, len(pace.fresh))}
-        found = [one for key in sorted(keys) for one in self._candidates_of(key)]
+        times: dict[AspectGroup, list[int]] = {}
+        for mark in sorted(pace.fresh, key=attrgetter("time_ns")):
+            for key in mark.keys:
+                times.setdefault(key, []).append(mark.time_ns)
+        keys = sorted(key for key, fresh_ns in times.items() if self._apart(key, fresh_ns))
+        found = [one for key in keys for one in self._candidates_of(key)]
         found = [one for one in found if sum(mark in pace.fresh for mark in one.marks) >= _APART * len(one.marks)]
         if not found:
             return False
@@ -143,13 +149,20 @@ class Solving:
         self.explanations += explain(found, self._within)
         return True
 
-    def _apart(self, key: AspectGroup, fresh: int) -> bool:
-        """Say whether a group may consist of what is fresh."""
+    def _apart(self, key: AspectGroup, fresh_ns: list[int]) -> bool:
+        """Say whether nearly all that some window of a group holds is fresh, by the times of what is."""
         series = self._series.get(key)
         if series is None:  # its last mark is over
             return False
-        spans = [series.span(one.start_ns, one.end_ns) for one in chain(*series.crossings.values())]
-        return bool(spans) and min(high - low for low, high in spans) * _APART <= fresh
+        for intervals in series.crossings.values():
+            for one in reversed(intervals):
+                if one.end_ns < fresh_ns[0]:
+                    break  # and so do all before it
+                low, high = series.span(one.start_ns, one.end_ns)
+                fresh = bisect_right(fresh_ns, one.end_ns) - bisect_left(fresh_ns, one.start_ns)
+                if low < high and fresh >= (high - low) * _APART:
+                    return True
+        return False
 
     def _solve(self, aspect: str, now_ns: int) -> None:
         pace = self._paces[aspect]

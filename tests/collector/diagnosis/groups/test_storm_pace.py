@@ -9,6 +9,7 @@ from collector.diagnosis.groups.fleets import DAY, DISKS, POPULATION, SECOND, ST
 
 from fsmend_collector.diagnosis.groups import GroupScan, Population, bounds
 from fsmend_collector.diagnosis.groups.explain import explain
+from fsmend_collector.diagnosis.groups.solving import Solving
 
 SPREAD = random.Random(5).sample(range(30, 400), 260)
 
@@ -76,6 +77,25 @@ def test_a_storm_of_a_row_does_not_hide_a_fault_elsewhere_of_the_same_kind(monke
     assert [(verdict.group, what) for verdict, what in told] == [(("hba", "a300 hba0"), "opened")]
     scan.settle(START + DAY)
     assert causes(scan) == {("row", "w0"): 400, ("hba", "a300 hba0"): 4}
+
+
+def test_what_fails_apart_is_not_looked_for_in_what_failed_days_before(monkeypatch):
+    monkeypatch.setattr(bounds, "STORM", 100)
+    looked = []
+    candidates_of = Solving._candidates_of
+    monkeypatch.setattr(Solving, "_candidates_of", lambda self, key: looked.append(key) or candidates_of(self, key))
+    scan = GroupScan(POPULATION)
+    before = [error(number, 0, "media", number % 10) for first in (100, 200, 300) for number in range(first, first + 4)]
+    feed(scan, before, ticks=False)
+    later = DAY // SECOND
+    storm = [error(number, disk, "media", later + number / 10) for number in range(50) for disk in range(DISKS)]
+    feed(scan, storm, ticks=False)
+    scan.settle(START + DAY + 60 * SECOND)
+    looked.clear()
+    for number in (109, 209, 309):  # of each rack one, so none of them fails anew
+        feed(scan, [error(number, 3, "media", later + 61)], ticks=False)
+    scan.tick(START + DAY + 62 * SECOND)
+    assert not looked
 
 
 def test_after_the_fleet_has_grown_every_candidate_knows_the_new_sizes(monkeypatch):
