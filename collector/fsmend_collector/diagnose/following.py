@@ -44,6 +44,7 @@ from fsmend_proto.v1 import command_pb2, inventory_pb2, record_pb2
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
+READING_A_TICK = 1.0  # when so much fails that a tick takes long, as long is left for reading what fails
 LOOK_SECONDS = 5.0
 # After a fault all incidents are told again: of tens of thousands that takes seconds, and faults come in rows.
 TELL_AGAIN_SECONDS = 300.0
@@ -67,7 +68,7 @@ class Following:
         self.isolation = Isolation()
         self.moved = MovedCommands()
         self._connected: set[str] = set()
-        self._ticked_seconds = self._looked_seconds = 0.0
+        self._tick_seconds = self._looked_seconds = 0.0
         self._missed = False
         self._told_again_seconds = -TELL_AGAIN_SECONDS
         self._moved = 0
@@ -82,9 +83,10 @@ class Following:
         self._do("commands", now_ns, lambda: self._note_commands(connection, now_ns))
         self._do("words", now_ns, lambda: self._hear(connection))
         self._do("presence", now_ns, lambda: self._note_presence(connection, connected, now_ns))
-        if time.monotonic() - self._ticked_seconds >= TICK_SECONDS:
-            self._ticked_seconds = time.monotonic()
+        if (began := time.monotonic()) >= self._tick_seconds:
             self._do("tick", now_ns, lambda: self.tick(connection, now_ns))
+            took = time.monotonic() - began
+            self._tick_seconds = began + took + max(TICK_SECONDS - took, took * READING_A_TICK)
         if time.monotonic() - self._looked_seconds >= LOOK_SECONDS:
             self._looked_seconds = time.monotonic()
             self._retire(connection, now_ns)

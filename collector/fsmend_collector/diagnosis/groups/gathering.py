@@ -1,6 +1,7 @@
 """Gathering: explanations of one group become one verdict, with what trickled in around them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 
 from fsmend_collector.diagnosis.groups.aspects import ASPECTS
@@ -22,6 +23,33 @@ _MOST_OF_IT = 0.5
 _CLOCK_OFF_NS = 65 * HOUR_NS // 60
 
 
+@dataclass(slots=True)
+class _Episode:
+    """The explanations of one group that belong together in time, the best first.
+
+    Attributes:
+        hosts: of which something fails.
+    """
+
+    parts: list[Explanation]
+    hosts: set[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Take the hosts together once: every episode is compared with every place."""
+        self.hosts = {mark.agent_id for one in self.parts for mark in one.marks}
+
+    @property
+    def is_whole(self) -> bool:
+        """Say whether most of a place fails."""
+        whole = self.parts[0].candidate
+        return whole.group[0] in LABEL_DIMENSIONS and len(self.hosts) >= whole.hosts * _MOST_OF_IT
+
+    def take(self, other: "_Episode") -> None:
+        """Take another one in."""
+        self.parts += other.parts
+        self.hosts |= other.hosts
+
+
 def gather(
     explanations: list[Explanation],
     series: Mapping[AspectGroup, Series],
@@ -29,14 +57,14 @@ def gather(
     counting: Counting,
 ) -> list[Verdict]:
     """Return one verdict for each group and episode, by the score of its best explanation."""
-    episodes = [part for parts in _by_group(explanations).values() for part in _episodes(parts)]
-    episodes.sort(key=lambda parts: (not _is_whole(parts), -parts[0].score, parts[0].candidate.order))
-    episodes = _fold(episodes)
+    episodes = [_Episode(part) for parts in _by_group(explanations).values() for part in _episodes(parts)]
+    episodes.sort(key=lambda one: (not one.is_whole, -one.parts[0].score, one.parts[0].candidate.order))
+    gathered = [one.parts for one in _fold(episodes)]
     taken: set[Mark] = set(chain.from_iterable(one.marks for one in explanations))
     whole = series.get((SIGNED, ("fleet", FLEET_VALUE)))
     signed = whole.marks if whole is not None else []
     verdicts = []
-    for parts in episodes:
+    for parts in gathered:
         absorbed = _around(parts, taken, series, counting)
         taken |= absorbed
         marks = sorted(absorbed.union(*(one.marks for one in parts)), key=lambda one: one.identity)
@@ -67,7 +95,7 @@ def _episodes(parts: list[Explanation]) -> list[list[Explanation]]:
     return [sorted(one, key=lambda part: (-part.score, part.candidate.order)) for one in episodes]
 
 
-def _fold(episodes: list[list[Explanation]]) -> list[list[Explanation]]:
+def _fold(episodes: list[_Episode]) -> list[_Episode]:
     """Take what fails within one host into the fault of the place around it, when most of the place fails.
 
     And what a larger place is blamed for, when its hosts are those of the place that fails: power goes and takes the
@@ -75,65 +103,64 @@ def _fold(episodes: list[list[Explanation]]) -> list[list[Explanation]]:
 
     The clocks of single hosts may be off: what one of them dates an hour before is the same fault.
     """
-    kept: list[list[Explanation]] = []
-    for parts in episodes:
-        around = next((one for one in kept if _holds(one, parts) or _does_as_well(one, parts)), None)
+    kept: list[_Episode] = []
+    for episode in episodes:
+        around = next((one for one in kept if _holds(one, episode) or _does_as_well(one, episode)), None)
         if around is None:
-            kept.append(parts)
+            kept.append(episode)
         else:
-            around += parts
+            around.take(episode)
     return kept
 
 
-def _does_as_well(known: list[Explanation], parts: list[Explanation]) -> bool:
+def _does_as_well(known: _Episode, episode: _Episode) -> bool:
     """Say whether a cause that is there already explains this too: it need not earn its penalty a second time."""
-    if len(parts) > 1:
+    if len(episode.parts) > 1:
         return False
-    one, other = parts[0], known[0].candidate
+    one, other = episode.parts[0], known.parts[0].candidate
     scores = [score for group, score in one.suspects if group == other.group]
     if not scores or scores[0] + other.penalty < one.score:
         return False
-    near_ns = min(abs(mine.time_ns - its.time_ns) for mine in one.marks for its in known[0].marks)
-    return near_ns <= _CLOCK_OFF_NS
+    return _apart_ns(one.marks, known.parts[0].marks) <= _CLOCK_OFF_NS
 
 
-def _is_whole(parts: list[Explanation]) -> bool:
-    """Say whether most of a place fails."""
-    whole = parts[0].candidate
-    return whole.group[0] in LABEL_DIMENSIONS and len(_hosts(parts)) >= whole.hosts * _MOST_OF_IT
+def _apart_ns(marks: frozenset[Mark], others: frozenset[Mark]) -> int:
+    """Return the least time between a mark of one cause and one of another."""
+    return _least_apart(sorted(one.time_ns for one in marks), sorted(one.time_ns for one in others))
 
 
-def _hosts(parts: list[Explanation]) -> set[str]:
-    return {mark.agent_id for one in parts for mark in one.marks}
+def _least_apart(times: list[int], others: list[int]) -> int:
+    least, at = abs(times[0] - others[0]), 0
+    for time_ns in times:
+        while at + 1 < len(others) and others[at + 1] <= time_ns:
+            at += 1
+        least = min(least, *(abs(time_ns - one) for one in others[at : at + 2]))
+    return least
 
 
-def _holds(place: list[Explanation], parts: list[Explanation]) -> bool:
+def _holds(place: _Episode, episode: _Episode) -> bool:
     """Say whether a place fails as a whole, at about the time at which something inside it, or of its hosts, does."""
-    outer, inner = place[0].candidate, parts[0].candidate
-    if not _is_whole(place):
+    outer, inner = place.parts[0].candidate, episode.parts[0].candidate
+    if not place.is_whole:
         return False
     if inner.dimension.local:
-        inside = all(outer.group in mark.groups for one in parts for mark in one.marks)
+        inside = all(outer.group in mark.groups for one in episode.parts for mark in one.marks)
     else:
-        inside = is_labelled(inner) and _stand_in(place, parts)
-    if not inside:
-        return False
-    near_ns = min(abs(mine.time_ns - its.time_ns) for mine in parts[0].marks for its in place[0].marks)
-    return near_ns <= _CLOCK_OFF_NS
+        inside = is_labelled(inner) and _stand_in(place, episode)
+    return inside and _apart_ns(episode.parts[0].marks, place.parts[0].marks) <= _CLOCK_OFF_NS
 
 
-def _stand_in(place: list[Explanation], parts: list[Explanation]) -> bool:
+def _stand_in(place: _Episode, episode: _Episode) -> bool:
     """Say whether the hosts of a cause are those of a place, but for a few whose labels may be wrong or missing.
 
     That must cost less than another cause at the same time does.
     """
-    hosts = _hosts(place)
-    strays = [mark for one in parts for mark in one.marks if mark.agent_id not in hosts]
-    outside = {mark.agent_id for mark in strays}
-    if 2 * len(outside) > len(_hosts(parts)):
+    outside = episode.hosts - place.hosts
+    if 2 * len(outside) > len(episode.hosts):
         return False
-    inner = parts[0].candidate
-    return label_nats(strays, place[0].candidate, inner) < inner.penalty
+    strays = [mark for one in episode.parts for mark in one.marks if mark.agent_id in outside]
+    inner = episode.parts[0].candidate
+    return label_nats(strays, place.parts[0].candidate, inner) < inner.penalty
 
 
 def _around(

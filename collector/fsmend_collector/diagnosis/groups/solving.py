@@ -1,7 +1,7 @@
 """Solving: from groups that cross to the causes that explain them, each aspect on its own and at its own pace."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -19,6 +19,7 @@ from fsmend_collector.diagnosis.groups.views import Group
 
 _DRIFT_LAST = 1 << 40
 _APART = 0.9
+_ends = attrgetter("end_ns")
 
 
 @dataclass(slots=True)
@@ -139,8 +140,7 @@ class Solving:
         for mark in sorted(pace.fresh, key=attrgetter("time_ns")):
             for key in mark.keys:
                 times.setdefault(key, []).append(mark.time_ns)
-        keys = sorted(key for key, fresh_ns in times.items() if self._apart(key, fresh_ns))
-        found = [one for key in keys for one in self._candidates_of(key)]
+        found = [one for key in sorted(times) for one in self._apart(key, times[key])]
         found = [one for one in found if sum(mark in pace.fresh for mark in one.marks) >= _APART * len(one.marks)]
         if not found:
             return False
@@ -149,20 +149,19 @@ class Solving:
         self.explanations += explain(found, self._within)
         return True
 
-    def _apart(self, key: AspectGroup, fresh_ns: list[int]) -> bool:
-        """Say whether nearly all that some window of a group holds is fresh, by the times of what is."""
+    def _apart(self, key: AspectGroup, fresh_ns: list[int]) -> list[Candidate]:
+        """Return the candidates of a group of which nearly all is fresh, by the times of what is."""
         series = self._series.get(key)
         if series is None:  # its last mark is over
-            return False
-        for intervals in series.crossings.values():
-            for one in reversed(intervals):
-                if one.end_ns < fresh_ns[0]:
-                    break  # and so do all before it
+            return []
+        chosen: dict[int, list[Interval]] = {}
+        for seconds, intervals in series.crossings.items():
+            for one in intervals[bisect_left(intervals, fresh_ns[0], key=_ends) :]:
                 low, high = series.span(one.start_ns, one.end_ns)
                 fresh = bisect_right(fresh_ns, one.end_ns) - bisect_left(fresh_ns, one.start_ns)
-                if low < high and fresh >= (high - low) * _APART:
-                    return True
-        return False
+                if fresh >= (high - low) * _APART:
+                    chosen.setdefault(seconds, []).append(one)
+        return self._made(key, series, chosen)
 
     def _solve(self, aspect: str, now_ns: int) -> None:
         pace = self._paces[aspect]
@@ -205,14 +204,18 @@ class Solving:
         known = self._candidates.get(key)
         if known is not None:
             return known
+        made = self._candidates[key] = self._made(key, series, series.crossings)
+        return made
+
+    def _made(self, key: AspectGroup, series: Series, crossings: Mapping[int, Iterable[Interval]]) -> list[Candidate]:
+        """Make a candidate of each time in which a group crosses; of windows that find the same the shortest."""
         found: dict[tuple[int, int], Candidate] = {}
-        for seconds in sorted(series.crossings, key=lambda one: one or _DRIFT_LAST):
-            for interval in series.crossings[seconds]:
+        for seconds in sorted(crossings, key=lambda one: one or _DRIFT_LAST):
+            for interval in crossings[seconds]:
                 low, high = span = series.span(interval.start_ns, interval.end_ns)
                 if low < high and span not in found:
                     found[span] = self._candidate(key, seconds, interval, frozenset(series.marks[low:high]))
-        self._candidates[key] = list(found.values())
-        return self._candidates[key]
+        return list(found.values())
 
     def _candidate(self, key: AspectGroup, seconds: int, interval: Interval, marks: frozenset[Mark]) -> Candidate:
         aspect, group = key

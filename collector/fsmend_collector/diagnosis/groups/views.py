@@ -94,28 +94,32 @@ class HostView:
         found.append(("host", self.agent_id))
         devices = [one for one in self.devices if one.device_id == unit_id]
         if kind == FILESYSTEM and unit_id in self.filesystems:
-            fs_type, below, target = self.filesystems[unit_id]
+            _, below, _ = self.filesystems[unit_id]
             devices = [one for one in self.devices if one.device_id in below] if len(below) == 1 else []
-            if target:
-                found.append(("target", target))
-            if fs_type:
-                found.append(("filesystem_type", fs_type))
+            found += self._own_groups(unit_id)
         for one in devices:
             found += one.groups(self.agent_id, self.kernel)
         return found
 
+    def _own_groups(self, uuid: str) -> list[Group]:
+        """List the groups that a filesystem is in by what it is itself."""
+        fs_type, _, target = self.filesystems[uuid]
+        found = [("target", target)] if target else []
+        return [*found, ("filesystem_type", fs_type)] if fs_type else found
+
     def sizes(self) -> dict[Group, list[int]]:
         """Count the units of each kind that the host adds to each group: devices, filesystems, hosts."""
-        sizes: dict[Group, list[int]] = {}
         whole = (len(self.devices), len(self.filesystems), 1)
-        for group in (*self.groups(), ("host", self.agent_id)):
-            sizes[group] = list(whole)
+        sizes = {group: list(whole) for group in (*self.groups(), ("host", self.agent_id))}
+        of_disk: dict[str, list[Group]] = {}
         for one in self.devices:
-            for group in one.groups(self.agent_id, self.kernel):
+            groups = one.groups(self.agent_id, self.kernel)
+            of_disk.setdefault(one.device_id, []).extend(groups)
+            for group in groups:
                 row = sizes.setdefault(group, [0, 0, 1])
                 row[DEVICE] += 1
-        for uuid in self.filesystems:
-            for group in self.unit_groups(FILESYSTEM, uuid):
+        for uuid, (_, below, _) in self.filesystems.items():
+            for group in self._own_groups(uuid) + (of_disk.get(below[0], []) if len(below) == 1 else []):
                 row = sizes.setdefault(group, [0, 0, 1])
                 if row[FILESYSTEM] < whole[FILESYSTEM]:
                     row[FILESYSTEM] += 1

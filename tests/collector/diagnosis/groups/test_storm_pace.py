@@ -82,8 +82,8 @@ def test_a_storm_of_a_row_does_not_hide_a_fault_elsewhere_of_the_same_kind(monke
 def test_what_fails_apart_is_not_looked_for_in_what_failed_days_before(monkeypatch):
     monkeypatch.setattr(bounds, "STORM", 100)
     looked = []
-    candidates_of = Solving._candidates_of
-    monkeypatch.setattr(Solving, "_candidates_of", lambda self, key: looked.append(key) or candidates_of(self, key))
+    candidate = Solving._candidate
+    monkeypatch.setattr(Solving, "_candidate", lambda self, *made: looked.append(made) or candidate(self, *made))
     scan = GroupScan(POPULATION)
     before = [error(number, 0, "media", number % 10) for first in (100, 200, 300) for number in range(first, first + 4)]
     feed(scan, before, ticks=False)
