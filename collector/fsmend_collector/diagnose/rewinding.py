@@ -97,7 +97,20 @@ def incidents_as_of(connection: Connection, since_ns: int) -> Iterator[incident_
             incident.state, incident.merged_into = _STATE.INCIDENT_STATE_OPEN, ""
         if incident.state == _STATE.INCIDENT_STATE_REPAIRING:
             incident.state = _STATE.INCIDENT_STATE_OPEN
+        _forget_since(incident, since_ns)
         yield incident
+
+
+def _forget_since(incident: incident_pb2.Incident, since_ns: int) -> None:
+    """Take out what was seen and proven from a time on."""
+    classes = [one for one in incident.classes if one.first_ns < since_ns]
+    proofs = [one for one in incident.proofs if one.wall_ns < since_ns]
+    incident.ClearField("classes")
+    incident.ClearField("proofs")
+    incident.classes.extend(classes)
+    incident.proofs.extend(proofs)
+    for one in incident.classes:
+        one.latest_ns = min(one.latest_ns, since_ns)
 
 
 def _sight_older(connection: Connection, following: Following, since_ns: int, now_ns: int, mind: Mind) -> None:

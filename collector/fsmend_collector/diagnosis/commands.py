@@ -159,7 +159,7 @@ class CommandWatch:
         if hold.proves_well(fault):
             proof = Proof.FS_CHECK if target.filesystem_uuid else Proof.DEVICE_CHECK
             fault.prove(proof, hold.ended_ns, text)
-        return self._ledger.tell(fault, now_ns, "repair finished" if was_active and fault.active else "")
+        return self._ledger.heard(fault, now_ns, "repair finished" if was_active and fault.active else "")
 
 
 def _unhealed(hold: Hold, target: command_pb2.Target, text: str, left: int, times_ns: tuple[int, int]) -> Evidence:

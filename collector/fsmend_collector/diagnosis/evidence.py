@@ -101,6 +101,11 @@ class Evidence:
         """Return when the last of the occurrences was, at least `time_ns`."""
         return max(self.last_ns, self.time_ns)
 
+    @property
+    def onset_ns(self) -> int:
+        """Return when the first of the occurrences was, as far as it is known."""
+        return self.since_ns if self.before_agent and self.since_ns else self.time_ns
+
     @classmethod
     def of(
         cls,

@@ -1,7 +1,7 @@
 """Fault: what is known of one family of errors of one unit, from the first error to the proof of its end."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from fsmend_collector.diagnosis.codes import CLASSES, CODE_OF_CLASS, IncidentCode, Proof
@@ -54,6 +54,7 @@ class Fault:
         "_config",
         "_ever_sick",
         "_firsts",
+        "_known_since_ns",
         "_mute_mark",
         "_parts",
         "_proofs",
@@ -94,6 +95,7 @@ class Fault:
         self._scopes: dict[str, tuple[int, int, bool]] | None = None
         self._ever_sick = _NONE
         self._firsts = _NO_TIME
+        self._known_since_ns = 0
         self.others_ns = 0
         self.opened_ns = 0
         self.updated_ns = 0
@@ -112,7 +114,7 @@ class Fault:
             self.opened_ns = now_ns
         latest_ns = evidence.latest_ns if evidence.last_ns else evidence.time_ns
         if self._firsts or (self.latest and fault_class not in self.latest):
-            self._note_first(fault_class, evidence.time_ns)
+            self._note_first(fault_class, evidence.onset_ns)
         self.tally.add(evidence, latest_ns)
         self.places.add(evidence)
         if evidence.scope or evidence.xfs_scope:
@@ -153,8 +155,33 @@ class Fault:
             if proven_ns < first_ns:
                 found.append(first_ns)
             elif proven_ns < latest_ns:
-                found.append(self.tally.earliest_after(proven_ns) or latest_ns)
+                known_ns = (self.tally.earliest_after(proven_ns), self._known_since_ns, latest_ns)
+                found.append(min(one for one in known_ns if one > proven_ns))
         return min(found, default=onset_ns)
+
+    def classes(self) -> Iterator[tuple[str, int, int, bool]]:
+        """Yield each class of error present: name, time of the first and of the latest, whether it is open."""
+        plain = not (self._proofs or self._ever_sick or self.settled[0])
+        for name, latest_ns in self.latest.items():
+            yield (
+                name,
+                self._firsts.get(name, self.tally.onset_ns),
+                latest_ns,
+                plain or self.leaves_open(name, latest_ns),
+            )
+
+    def proofs(self) -> Iterator[tuple[Proof, int, str]]:
+        """Yield the latest proof of each sort there is: its time and text."""
+        for proof in Proof if self._proofs or self._ever_sick else ():
+            time_ns, text = self._proof(proof)
+            if time_ns:
+                yield proof, time_ns, text
+
+    def restore_classes(self, rows: list[tuple[str, int, int]], since_ns: int) -> None:
+        """Take back the classes of a stored incident (name, first, latest), and since when it fails."""
+        self.latest = {name: latest_ns for name, _, latest_ns in rows}
+        self._firsts = {name: first_ns for name, first_ns, _ in rows} if len(rows) > 1 else _NO_TIME
+        self._known_since_ns = since_ns
 
     def leaves_open(self, fault_class: str, time_ns: int) -> bool:
         """Say whether an error of a time keeps it open: no proof covers it."""

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from fsmend_collector.diagnosis.codes import CLASSES, CODES, Family
+from fsmend_collector.diagnosis.codes import CLASSES, CODES, Family, Proof
 from fsmend_collector.diagnosis.config import DiagnosisConfig
 from fsmend_collector.diagnosis.fault import Fault, incident_id
 from fsmend_collector.diagnosis.joining import FaultKey
@@ -20,6 +20,7 @@ _TELEMETRY, _SILENCE = Family.TELEMETRY.value, Family.SILENCE.value
 _UNITS = frozenset({_INTEGRITY, _DEVICE})
 _CAUSES = {_INTEGRITY: "filesystem", _DEVICE: "device", _SOURCE: "source"}
 _CORRUPT = frozenset({"fs_metadata", "fs_data"})
+_PROOFS = {proof.name.lower(): proof for proof in Proof}
 
 
 class IncidentChange(NamedTuple):
@@ -88,10 +89,16 @@ def incident_of(fault: Fault, beneath: Fault | None, consequences: list[Fault]) 
     fault.write_places(incident)
     if tally.errnos:
         incident.errnos.extend(sorted(tally.errnos))
+    for name, first_ns, latest_ns, is_open in sorted(fault.classes()):
+        incident.classes.add(name=name, first_ns=first_ns, latest_ns=latest_ns, open=is_open)
+    for proof, wall_ns, text in fault.proofs():
+        incident.proofs.add(name=proof.name.lower(), wall_ns=wall_ns, text=text)
     proven = fault.proven()
     if proven is not None:
         incident.resolved_ns, incident.resolution = proven
-    elif fault.merged_into:
+        return incident
+    incident.since_ns = fault.since_ns()
+    if fault.merged_into:
         incident.merged_into = fault.merged_into
     return incident
 
@@ -206,12 +213,25 @@ def generation_of(incident: incident_pb2.Incident, key: FaultKey) -> int | None:
     return next((number for number in numbers if incident_id(key, number) == incident.id), None)
 
 
+def _classes(incident: incident_pb2.Incident, latest_ns: int) -> list[tuple[str, int, int]]:
+    """Return the classes of error of a stored incident: name, time of the first and of the latest."""
+    rows = [(one.name, one.first_ns, one.latest_ns) for one in incident.classes if one.name in CLASSES]
+    if any(CLASSES[name].code == incident.code for name, _, _ in rows):
+        return rows
+    name = next(name for name, row in CLASSES.items() if row.code == incident.code)  # no more was kept, once
+    return [*rows, (name, incident.onset_ns, latest_ns)]
+
+
 def fault_of(incident: incident_pb2.Incident, key: FaultKey, generation: int, config: DiagnosisConfig) -> Fault:
     """Take a stored incident back as the fault it was; the counts of single sources begin anew on top of its count."""
     fault = Fault(key, generation, config)
     fault.opened_ns, fault.updated_ns = incident.opened_ns, incident.updated_ns
-    latest_ns = max(fault.timeline.restore(list(incident.timeline)), incident.onset_ns)
-    fault.latest = {next(name for name, row in CLASSES.items() if row.code == incident.code): latest_ns}
+    told_ns = fault.timeline.restore(list(incident.timeline))
+    latest_ns = max([told_ns, incident.onset_ns, *(one.latest_ns for one in incident.classes)])
+    fault.restore_classes(_classes(incident, latest_ns), incident.since_ns)
+    for one in incident.proofs:
+        if one.name in _PROOFS:
+            fault.prove(_PROOFS[one.name], one.wall_ns, one.text)
     tally, unit = fault.tally, incident.unit
     tally.restore_evidence(list(incident.evidence), incident.evidence_count, incident.onset_ns)
     tally.base, tally.latest_ns = incident.occurrences, latest_ns
@@ -231,8 +251,9 @@ def fault_of(incident: incident_pb2.Incident, key: FaultKey, generation: int, co
     fault.others_ns = latest_ns if incident.others_unknown else 0
     for place in incident.places:
         fault.restore_place(place, incident.onset_ns)
-    if incident.resolved_ns:
-        fault.settled = (incident.resolved_ns, incident.resolution)
+    closed = (incident.resolved_ns, incident.resolution)
+    if incident.resolved_ns and fault.proven() != closed:  # by a word, or by a collector that kept no proofs
+        fault.settled = closed
     if incident.state == _State.INCIDENT_STATE_REPAIRING:
         ordered = [entry.command_id for entry in incident.timeline if entry.what == "repairing"]
         fault.running = frozenset(ordered[-1:])

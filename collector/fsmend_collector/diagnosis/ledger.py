@@ -124,12 +124,23 @@ class Ledger:
             pending.append(event_id)
         if not fault.opened_ns:
             return []
-        if not told.waits:
-            told.waits = True
-            self._waiting[fault.key] = None
+        self._wait(fault)
         if len(pending) < _PENDING_KEPT and self._as_told(fault):
             return []
         return self.tell(fault, now_ns)
+
+    def heard(self, fault: Fault, now_ns: int, what: str = "") -> list[IncidentChange]:
+        """Tell what a proof changed at once; one that changes nothing yet is told as growth is: it may, later."""
+        if fault.opened_ns:
+            fault.told.heard = True
+            self._wait(fault)
+        return self.tell(fault, now_ns, what)
+
+    def _wait(self, fault: Fault) -> None:
+        """Put a fault among those that `waiting` returns."""
+        if not fault.told.waits:
+            fault.told.waits = True
+            self._waiting[fault.key] = None
 
     def _as_told(self, fault: Fault) -> bool:
         """Say whether a fault surely has the face that was told; it may have it otherwise too."""
@@ -247,7 +258,7 @@ class Ledger:
         return [IncidentChange(self.view(fault), EVIDENCE, tuple(fault.tally.evidence)) for fault in known]
 
     def _growth_due(self, fault: Fault, told: Told, now_ns: int, *, flush: bool) -> bool:
-        if not told.pending and fault.tally.occurrences == told.occurrences:
+        if not (told.pending or told.heard) and fault.tally.occurrences == told.occurrences:
             return False
         return flush or now_ns - told.told_ns >= SECONDS_NS or len(told.pending) >= _PENDING_KEPT
 
@@ -262,7 +273,7 @@ class Ledger:
             fault.timeline.add(now_ns, what, text)
         pending = self._take_pending(fault)
         fault.updated_ns = now_ns
-        told.face, told.state, told.told_ns = face, state, now_ns
+        told.face, told.state, told.told_ns, told.heard = face, state, now_ns, False
         told.plain = self._plain(fault)
         return IncidentChange(self.view(fault), what, pending)
 
@@ -292,7 +303,7 @@ def _face(fault: Fault, beneath: Fault | None) -> Face:
         fault.code.code,
         fault.severity,
         fault.merged_into,
-        tuple(fault.latest),  # it only grows, so the order tells nothing
+        tuple((name, is_open) for name, _, _, is_open in fault.classes()),
         beneath and beneath.id,
     )
 

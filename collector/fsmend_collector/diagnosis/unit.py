@@ -134,7 +134,7 @@ class UnitDiagnosis:
             fault.take_scope(evidence)
         else:
             fault.prove(proof, evidence.time_ns, f"{proof.value}: {evidence.message or evidence.source}")
-        return self._ledger.tell(fault, now_ns)
+        return self._ledger.heard(fault, now_ns)
 
     def note_command(
         self,

@@ -106,6 +106,9 @@ class Incident(_message.Message):
     STATISTICS_FIELD_NUMBER: _builtins.int
     INSUFFICIENT_FIELD_NUMBER: _builtins.int
     OTHERS_UNKNOWN_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
+    PROOFS_FIELD_NUMBER: _builtins.int
+    SINCE_NS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     code: _builtins.str
     """FS_CORRUPTION, DEVICE_MEDIUM_ERRORS … : docs/incidents.md"""
@@ -132,6 +135,8 @@ class Incident(_message.Message):
     """what others fail nearby, too few to be a shared cause"""
     others_unknown: _builtins.bool
     """the kernel merged errors: more is broken than `places` names"""
+    since_ns: _builtins.int
+    """of a unit's incident: its earliest error that no proof covers; 0: resolved"""
     @_builtins.property
     def unit(self) -> Global___Unit:
         """what is broken"""
@@ -164,6 +169,14 @@ class Incident(_message.Message):
     def statistics(self) -> Global___GroupStatistics:
         """of a shared cause"""
 
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ErrorClass]:
+        """of a unit's incident: what was seen; it is resolved when each is proven well"""
+
+    @_builtins.property
+    def proofs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Proof]:
+        """of a unit's incident: of each sort the latest"""
+
     def __init__(
         self,
         *,
@@ -195,14 +208,75 @@ class Incident(_message.Message):
         statistics: Global___GroupStatistics | None = ...,
         insufficient: _builtins.str = ...,
         others_unknown: _builtins.bool = ...,
+        classes: _abc.Iterable[Global___ErrorClass] | None = ...,
+        proofs: _abc.Iterable[Global___Proof] | None = ...,
+        since_ns: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "statistics", b"statistics", "unit", b"unit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "code", b"code", "errnos", b"errnos", "evidence", b"evidence", "evidence_count", b"evidence_count", "id", b"id", "insufficient", b"insufficient", "locations", b"locations", "members", b"members", "merged_into", b"merged_into", "muted_until_ns", b"muted_until_ns", "occurrences", b"occurrences", "onset_ns", b"onset_ns", "opened_ns", b"opened_ns", "others_unknown", b"others_unknown", "places", b"places", "recommendation", b"recommendation", "resolution", b"resolution", "resolved_ns", b"resolved_ns", "severity", b"severity", "sources", b"sources", "state", b"state", "statistics", b"statistics", "summary", b"summary", "suspects", b"suspects", "timeline", b"timeline", "unit", b"unit", "updated_ns", b"updated_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "classes", b"classes", "code", b"code", "errnos", b"errnos", "evidence", b"evidence", "evidence_count", b"evidence_count", "id", b"id", "insufficient", b"insufficient", "locations", b"locations", "members", b"members", "merged_into", b"merged_into", "muted_until_ns", b"muted_until_ns", "occurrences", b"occurrences", "onset_ns", b"onset_ns", "opened_ns", b"opened_ns", "others_unknown", b"others_unknown", "places", b"places", "proofs", b"proofs", "recommendation", b"recommendation", "resolution", b"resolution", "resolved_ns", b"resolved_ns", "severity", b"severity", "since_ns", b"since_ns", "sources", b"sources", "state", b"state", "statistics", b"statistics", "summary", b"summary", "suspects", b"suspects", "timeline", b"timeline", "unit", b"unit", "updated_ns", b"updated_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Incident: _TypeAlias = Incident  # noqa: Y015
+
+@_typing.final
+class ErrorClass(_message.Message):
+    """One class of error: docs/incidents.md says which there are, and what closes each."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FIRST_NS_FIELD_NUMBER: _builtins.int
+    LATEST_NS_FIELD_NUMBER: _builtins.int
+    OPEN_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    first_ns: _builtins.int
+    latest_ns: _builtins.int
+    open: _builtins.bool
+    """no proof covers its latest error"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        first_ns: _builtins.int = ...,
+        latest_ns: _builtins.int = ...,
+        open: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_ns", b"first_ns", "latest_ns", b"latest_ns", "name", b"name", "open", b"open"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ErrorClass: _TypeAlias = ErrorClass  # noqa: Y015
+
+@_typing.final
+class Proof(_message.Message):
+    """A proof that something is well. It closes the classes of error that it is a proof for, up to its time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    WALL_NS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    wall_ns: _builtins.int
+    text: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        wall_ns: _builtins.int = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "text", b"text", "wall_ns", b"wall_ns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Proof: _TypeAlias = Proof  # noqa: Y015
 
 @_typing.final
 class Unit(_message.Message):

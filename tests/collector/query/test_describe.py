@@ -24,6 +24,9 @@ def story(collector, host, make, fsmend):
     )  # fmt: skip
     incident.places.add(ino=257, generation=7, path=b"/dir/file", function="btrfs_end_bio", line=42)
     incident.timeline.add(wall_ns=time.time_ns(), what="opened", text="two sources agree")
+    incident.classes.add(name="fs_data", first_ns=1, latest_ns=2, open=True)
+    incident.classes.add(name="fs_shutdown", first_ns=1, latest_ns=2)
+    incident.proofs.add(name="mounted", wall_ns=3, text="mounted again: kmsg")
     collector.incident(incident)
     fsmend("repair", "run", "scrub_btrfs", "--fs", "6f2c1", "--incident", "inc-0001", "--reason", "by hand")
     command_id = json.loads(fsmend("get", "commands", "-o", "jsonl").stdout)["command"]["id"]
@@ -44,6 +47,9 @@ def test_an_incident_is_told_whole(fsmend, story, make):
         assert part in out, part
     readings = [line.split() for line in out.splitlines()]
     assert ["devid", "2", "corruption_errors", "4", "5"] in readings
+    classes = {line[0]: line[-1] for line in readings if line and line[0].startswith("fs_")}
+    assert classes == {"fs_data": "no", "fs_shutdown": "yes"}
+    assert "mounted: mounted again: kmsg" in out
     assert "line two" in fsmend("describe", "command", story).stdout
     document = json.loads(fsmend("describe", "incident", "inc-0", "-o", "json").stdout)
     assert document["related_commands"][0]["command"]["id"] == story

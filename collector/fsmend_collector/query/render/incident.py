@@ -22,6 +22,7 @@ def incident_lines(
     lines += section("Members", _members(view)) + section("Places", _places(view))
     shown = f", {len(events)} shown" if len(events) < view.evidence_count else ""
     lines += section(f"Evidence ({view.evidence_count} events{shown})", [event_line(one, wide=True) for one in events])
+    lines += section("Errors by class", _classes(view)) + section("Proofs", _proofs(view))
     lines += section("Timeline", _timeline(view))
     for command in commands:
         lines += _command(command)
@@ -37,6 +38,7 @@ def _head(view: incident_pb2.Incident) -> list[Fact]:
         ("Merged into", view.merged_into),
         ("Muted until", local_time(view.muted_until_ns)),
         ("Began", local_time(view.onset_ns)),
+        ("Fails since", local_time(view.since_ns) if view.since_ns != view.onset_ns else ""),
         ("Opened", local_time(view.opened_ns)),
         ("Updated", local_time(view.updated_ns)),
         ("Resolved", local_time(view.resolved_ns)),
@@ -102,6 +104,19 @@ def _sick(place: incident_pb2.Place) -> str:
     scope = word(event_pb2.XfsScope.DESCRIPTOR, place.xfs_scope)
     number = "" if place.ino or place.xfs_scope == event_pb2.XFS_SCOPE_FS else f" {place.xfs_number}"
     return f"{scope}{number} {place.xfs_sick:#x}"
+
+
+def _classes(view: incident_pb2.Incident) -> list[str]:
+    """Say which classes of error there are, and which of them a proof covers: the others keep the incident open."""
+    rows: list[list[str | bytes]] = [
+        [one.name, local_time(one.first_ns), local_time(one.latest_ns), "no" if one.open else "yes"]
+        for one in view.classes
+    ]
+    return grid(("CLASS", "FIRST", "LATEST", "PROVEN WELL"), rows)
+
+
+def _proofs(view: incident_pb2.Incident) -> list[str]:
+    return [f"{local_time(one.wall_ns)}  {visible(one.name)}: {visible(one.text)}" for one in view.proofs]
 
 
 def _timeline(view: incident_pb2.Incident) -> list[str]:
