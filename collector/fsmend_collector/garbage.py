@@ -5,7 +5,7 @@ With the usual thresholds (700, 10, 10) a quarter of a storm's processor time go
 
 import gc
 
-_THRESHOLDS = (50_000, 200, 10)
+_THRESHOLDS = (50_000, 20, 100)
 
 
 def spare_what_stays() -> None:

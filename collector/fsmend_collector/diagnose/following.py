@@ -44,7 +44,6 @@ from fsmend_proto.v1 import command_pb2, inventory_pb2, record_pb2
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
-READING_A_TICK = 1.0  # when so much fails that a tick takes long, as long is left for reading what fails
 LOOK_SECONDS = 5.0
 # After a fault all incidents are told again: of tens of thousands that takes seconds, and faults come in rows.
 TELL_AGAIN_SECONDS = 300.0
@@ -68,7 +67,7 @@ class Following:
         self.isolation = Isolation()
         self.moved = MovedCommands()
         self._connected: set[str] = set()
-        self._tick_seconds = self._looked_seconds = 0.0
+        self._ticked_seconds = self._looked_seconds = self._tick_took = self._read_for = 0.0
         self._missed = False
         self._told_again_seconds = -TELL_AGAIN_SECONDS
         self._moved = 0
@@ -77,16 +76,18 @@ class Following:
 
     def take(self, connection: Connection, connected: frozenset[str], now_ns: int) -> bool:
         """Give the engine the next batch; return whether there is more."""
+        began = time.monotonic()
         learnt, through = learnt_after(connection, self.cursor)
         # Each at once: what the engine has told must not be lost when the store fails in what follows.
         self.pending.add(self.observe(connection, learnt))
+        self._read_for += time.monotonic() - began
         self._do("commands", now_ns, lambda: self._note_commands(connection, now_ns))
         self._do("words", now_ns, lambda: self._hear(connection))
         self._do("presence", now_ns, lambda: self._note_presence(connection, connected, now_ns))
-        if (began := time.monotonic()) >= self._tick_seconds:
+        if self._tick_is_due(connection, through):
+            self._ticked_seconds, self._read_for = time.monotonic(), 0.0
             self._do("tick", now_ns, lambda: self.tick(connection, now_ns))
-            took = time.monotonic() - began
-            self._tick_seconds = began + took + max(TICK_SECONDS - took, took * READING_A_TICK)
+            self._tick_took = time.monotonic() - self._ticked_seconds
         if time.monotonic() - self._looked_seconds >= LOOK_SECONDS:
             self._looked_seconds = time.monotonic()
             self._retire(connection, now_ns)
@@ -98,6 +99,12 @@ class Following:
         self.pending.isolated, self.isolation.unwritten = self.pending.isolated + self.isolation.unwritten, []
         self.pending.through = self.cursor = through
         return through < queries.last_record_id(connection)
+
+    def _tick_is_due(self, connection: Connection, through: int) -> bool:
+        """Say whether to tick: each second; when ticks take long and more is to be read, after reading for as long."""
+        if time.monotonic() - self._ticked_seconds < TICK_SECONDS:
+            return False
+        return self._read_for >= self._tick_took or through >= queries.last_record_id(connection)
 
     def _do(self, what: str, now_ns: int, work: Callable[[], Iterable[list[IncidentChange]]]) -> None:
         """Do one piece of work; when it breaks, go on without the rest: one bad record must not end all diagnosis.

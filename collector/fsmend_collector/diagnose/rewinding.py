@@ -105,12 +105,20 @@ def _forget_since(incident: incident_pb2.Incident, since_ns: int) -> None:
     """Take out what was seen and proven from a time on."""
     classes = [one for one in incident.classes if one.first_ns < since_ns]
     proofs = [one for one in incident.proofs if one.wall_ns < since_ns]
-    incident.ClearField("classes")
-    incident.ClearField("proofs")
+    parts = [one for one in incident.parts if one.wall_ns < since_ns]
+    for name in ("classes", "proofs", "parts"):
+        incident.ClearField(name)
     incident.classes.extend(classes)
     incident.proofs.extend(proofs)
+    incident.parts.extend(parts)
     for one in incident.classes:
         one.latest_ns = min(one.latest_ns, since_ns)
+    if incident.since_ns >= since_ns:
+        incident.since_ns = 0
+    if classes:
+        timeline = [one for one in incident.timeline if one.wall_ns < since_ns]
+        incident.ClearField("timeline")
+        incident.timeline.extend(timeline)
 
 
 def _sight_older(connection: Connection, following: Following, since_ns: int, now_ns: int, mind: Mind) -> None:

@@ -17,6 +17,9 @@ from fsmend_collector.diagnosis.told import Told
 from fsmend_proto.v1 import event_pb2, incident_pb2
 
 _NEVER_NS = 1 << 63
+_LONGEST_TEXT = 1_000  # of a proof, which hosts may make as long as an event is
+_PARTS_NAMED = 20
+_SCOPES_KEPT = 1_024
 _ACTIVE = frozenset({incident_pb2.INCIDENT_STATE_OPEN, incident_pb2.INCIDENT_STATE_REPAIRING})
 _STANDING = frozenset(name for name, row in CLASSES.items() if Proof.STANDSTILL in row.closed_by)
 _NONE: frozenset[str] = frozenset()
@@ -136,9 +139,11 @@ class Fault:
             self._windows = {**self._windows, fault_class: window}
         return window.add(evidence.time_ns, evidence.location, evidence.count)
 
-    def prove(self, proof: Proof, time_ns: int, text: str) -> None:
-        """Take a proof that all is well at a time."""
-        self._proofs = {**self._proofs, proof: max(self._proofs.get(proof, (0, "")), (time_ns, text))}
+    def prove(self, proof: Proof, time_ns: int, text: str) -> bool:
+        """Take a proof that all is well at a time; say whether it is news."""
+        known = self._proofs.get(proof, (0, ""))
+        self._proofs = {**self._proofs, proof: max(known, (time_ns, text[:_LONGEST_TEXT]))}
+        return self._proofs[proof] != known
 
     def _note_first(self, fault_class: str, time_ns: int) -> None:
         """Keep when each class of error was first seen, where there are several: of a single one it is the onset."""
@@ -172,10 +177,13 @@ class Fault:
 
     def proofs(self) -> Iterator[tuple[Proof, int, str]]:
         """Yield the latest proof of each sort there is: its time and text."""
-        for proof in Proof if self._proofs or self._ever_sick else ():
-            time_ns, text = self._proof(proof)
-            if time_ns:
-                yield proof, time_ns, text
+        for proof, (time_ns, text) in self._proofs.items():
+            yield proof, time_ns, text
+
+    def scopes(self) -> list[tuple[str, int, int, bool, bool]]:
+        """Return the latest reading of each part, sick ones first: name, times, is it sick, was it ever. Bounded."""
+        rows = [(name, *row, name in self._ever_sick) for name, row in (self._scopes or {}).items()]
+        return sorted(rows, key=lambda row: (not row[3], -row[1], row[0]))[:_SCOPES_KEPT]
 
     def restore_classes(self, rows: list[tuple[str, int, int]], since_ns: int) -> None:
         """Take back the classes of a stored incident (name, first, latest), and since when it fails."""
@@ -187,17 +195,20 @@ class Fault:
         """Say whether an error of a time keeps it open: no proof covers it."""
         return self._best_proof(fault_class)[0] < time_ns
 
-    def take_scope(self, evidence: Evidence) -> None:
-        """Take what the finding says of the health of one part."""
+    def take_scope(self, evidence: Evidence) -> bool:
+        """Take what the finding says of the health of one part; say whether it is news."""
         if evidence.xfs_scope:
             self._parts = self._parts or Parts()
             self._parts.take(evidence)
         if evidence.sick is not None and evidence.scope:
             new = (evidence.time_ns, evidence.host_ns, evidence.sick)
             self._scopes = self._scopes or {}
-            self._scopes[evidence.scope] = max(self._scopes.get(evidence.scope, new), new)
+            known = self._scopes.get(evidence.scope)
+            self._scopes[evidence.scope] = max(known or new, new)
             if evidence.sick:
                 self._ever_sick |= {evidence.scope}
+            return self._scopes[evidence.scope] != known
+        return False
 
     @property
     def others_unknown(self) -> bool:
@@ -229,16 +240,23 @@ class Fault:
             self._parts.take_row(place, time_ns)
         if place.xfs_sick:
             scope = scope_name(place.xfs_scope, place.ino or place.xfs_number)
-            self._scopes = self._scopes or {}
-            self._scopes[scope] = (time_ns, 0, True)
-            self._ever_sick |= {scope}
+            self.restore_scope(scope, (time_ns, 0), sick=True, was_sick=True)
+
+    def restore_scope(self, name: str, times_ns: tuple[int, int], *, sick: bool, was_sick: bool) -> None:
+        """Take back the reading of one part of a stored incident."""
+        self._scopes = self._scopes or {}
+        self._scopes[name] = (*times_ns, sick)
+        if sick or was_sick:
+            self._ever_sick |= {name}
 
     def _parts_healthy(self) -> tuple[int, str]:
         """Return since when every part that was sick is healthy, or (0, "")."""
         parts = [self._scopes[scope] for scope in self._ever_sick] if self._scopes else []
         if not parts or any(sick for *_, sick in parts):
             return 0, ""
-        return max(time for time, *_ in parts), f"healthy again: {', '.join(sorted(self._ever_sick))}"
+        names = sorted(self._ever_sick)
+        more = f" and {len(names) - _PARTS_NAMED} more" if names[_PARTS_NAMED:] else ""
+        return max(time for time, *_ in parts), f"healthy again: {', '.join(names[:_PARTS_NAMED])}{more}"
 
     def proven(self) -> tuple[int, str] | None:
         """Return time and text of the proof that closes every class of error present, or None."""

@@ -20,6 +20,7 @@ _TELEMETRY, _SILENCE = Family.TELEMETRY.value, Family.SILENCE.value
 _UNITS = frozenset({_INTEGRITY, _DEVICE})
 _CAUSES = {_INTEGRITY: "filesystem", _DEVICE: "device", _SOURCE: "source"}
 _CORRUPT = frozenset({"fs_metadata", "fs_data"})
+_SETTLED = "settled"  # by a word, or since the host has left: closes every class of error
 _PROOFS = {proof.name.lower(): proof for proof in Proof}
 
 
@@ -93,6 +94,10 @@ def incident_of(fault: Fault, beneath: Fault | None, consequences: list[Fault]) 
         incident.classes.add(name=name, first_ns=first_ns, latest_ns=latest_ns, open=is_open)
     for proof, wall_ns, text in fault.proofs():
         incident.proofs.add(name=proof.name.lower(), wall_ns=wall_ns, text=text)
+    if fault.settled[0]:
+        incident.proofs.add(name=_SETTLED, wall_ns=fault.settled[0], text=fault.settled[1])
+    for name, wall_ns, host_ns, sick, was_sick in fault.scopes():
+        incident.parts.add(name=name, wall_ns=wall_ns, host_ns=host_ns, sick=sick, was_sick=was_sick)
     proven = fault.proven()
     if proven is not None:
         incident.resolved_ns, incident.resolution = proven
@@ -216,22 +221,36 @@ def generation_of(incident: incident_pb2.Incident, key: FaultKey) -> int | None:
 def _classes(incident: incident_pb2.Incident, latest_ns: int) -> list[tuple[str, int, int]]:
     """Return the classes of error of a stored incident: name, time of the first and of the latest."""
     rows = [(one.name, one.first_ns, one.latest_ns) for one in incident.classes if one.name in CLASSES]
-    if any(CLASSES[name].code == incident.code for name, _, _ in rows):
-        return rows
-    name = next(name for name, row in CLASSES.items() if row.code == incident.code)  # no more was kept, once
-    return [*rows, (name, incident.onset_ns, latest_ns)]
+    name = next(name for name, row in CLASSES.items() if row.code == incident.code)
+    return rows or [(name, incident.onset_ns, latest_ns)]  # no more was kept, once
+
+
+def _restore_story(fault: Fault, incident: incident_pb2.Incident) -> int:
+    """Take back the timeline and the classes of error; return the time of the latest error."""
+    told_ns = fault.timeline.restore(list(incident.timeline))
+    latest_ns = max([told_ns, incident.onset_ns, *(one.latest_ns for one in incident.classes)])
+    fault.restore_classes(_classes(incident, latest_ns), incident.since_ns)
+    return latest_ns
+
+
+def _restore_proofs(fault: Fault, incident: incident_pb2.Incident) -> None:
+    """Take back what was proven well, and by what."""
+    for one in incident.proofs:
+        if one.name == _SETTLED:
+            fault.settled = (one.wall_ns, one.text)
+        elif one.name in _PROOFS:
+            fault.prove(_PROOFS[one.name], one.wall_ns, one.text)
+    for part in incident.parts:
+        fault.restore_scope(part.name, (part.wall_ns, part.host_ns), sick=part.sick, was_sick=part.was_sick)
+    if incident.resolved_ns and fault.proven() is None:  # closed by a collector that kept no proofs
+        fault.settled = (incident.resolved_ns, incident.resolution)
 
 
 def fault_of(incident: incident_pb2.Incident, key: FaultKey, generation: int, config: DiagnosisConfig) -> Fault:
     """Take a stored incident back as the fault it was; the counts of single sources begin anew on top of its count."""
     fault = Fault(key, generation, config)
     fault.opened_ns, fault.updated_ns = incident.opened_ns, incident.updated_ns
-    told_ns = fault.timeline.restore(list(incident.timeline))
-    latest_ns = max([told_ns, incident.onset_ns, *(one.latest_ns for one in incident.classes)])
-    fault.restore_classes(_classes(incident, latest_ns), incident.since_ns)
-    for one in incident.proofs:
-        if one.name in _PROOFS:
-            fault.prove(_PROOFS[one.name], one.wall_ns, one.text)
+    latest_ns = _restore_story(fault, incident)
     tally, unit = fault.tally, incident.unit
     tally.restore_evidence(list(incident.evidence), incident.evidence_count, incident.onset_ns)
     tally.base, tally.latest_ns = incident.occurrences, latest_ns
@@ -251,9 +270,7 @@ def fault_of(incident: incident_pb2.Incident, key: FaultKey, generation: int, co
     fault.others_ns = latest_ns if incident.others_unknown else 0
     for place in incident.places:
         fault.restore_place(place, incident.onset_ns)
-    closed = (incident.resolved_ns, incident.resolution)
-    if incident.resolved_ns and fault.proven() != closed:  # by a word, or by a collector that kept no proofs
-        fault.settled = closed
+    _restore_proofs(fault, incident)
     if incident.state == _State.INCIDENT_STATE_REPAIRING:
         ordered = [entry.command_id for entry in incident.timeline if entry.what == "repairing"]
         fault.running = frozenset(ordered[-1:])

@@ -130,11 +130,12 @@ class Ledger:
         return self.tell(fault, now_ns)
 
     def heard(self, fault: Fault, now_ns: int, what: str = "") -> list[IncidentChange]:
-        """Tell what a proof changed at once; one that changes nothing yet is told as growth is: it may, later."""
-        if fault.opened_ns:
+        """Tell what a new proof changed at once; one that changes nothing yet is told as growth is: it may, later."""
+        changes = self.tell(fault, now_ns, what)
+        if fault.opened_ns and not changes:
             fault.told.heard = True
             self._wait(fault)
-        return self.tell(fault, now_ns, what)
+        return changes
 
     def _wait(self, fault: Fault) -> None:
         """Put a fault among those that `waiting` returns."""
@@ -271,8 +272,9 @@ class Ledger:
             proven = fault.proven() if what == "resolved" else None
             text = proven[1] if proven else fault.code.code
             fault.timeline.add(now_ns, what, text)
+        if what != EVIDENCE or not told.heard or told.pending:  # a proof that changes nothing is kept, and no news
+            fault.updated_ns = now_ns
         pending = self._take_pending(fault)
-        fault.updated_ns = now_ns
         told.face, told.state, told.told_ns, told.heard = face, state, now_ns, False
         told.plain = self._plain(fault)
         return IncidentChange(self.view(fault), what, pending)
@@ -303,7 +305,7 @@ def _face(fault: Fault, beneath: Fault | None) -> Face:
         fault.code.code,
         fault.severity,
         fault.merged_into,
-        tuple((name, is_open) for name, _, _, is_open in fault.classes()),
+        tuple(fault.latest),  # it only grows, so the order tells nothing
         beneath and beneath.id,
     )
 

@@ -131,10 +131,10 @@ class UnitDiagnosis:
         if fault is None:
             return []
         if evidence.scope and proof is Proof.FS_HEALTHY:
-            fault.take_scope(evidence)
+            new = fault.take_scope(evidence)
         else:
-            fault.prove(proof, evidence.time_ns, f"{proof.value}: {evidence.message or evidence.source}")
-        return self._ledger.heard(fault, now_ns)
+            new = fault.prove(proof, evidence.time_ns, f"{proof.value}: {evidence.message or evidence.source}")
+        return self._ledger.heard(fault, now_ns) if new else []
 
     def note_command(
         self,

@@ -109,6 +109,7 @@ class Incident(_message.Message):
     CLASSES_FIELD_NUMBER: _builtins.int
     PROOFS_FIELD_NUMBER: _builtins.int
     SINCE_NS_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     code: _builtins.str
     """FS_CORRUPTION, DEVICE_MEDIUM_ERRORS … : docs/incidents.md"""
@@ -177,6 +178,10 @@ class Incident(_message.Message):
     def proofs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Proof]:
         """of a unit's incident: of each sort the latest"""
 
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartHealth]:
+        """of a filesystem's incident: the latest reading of each part, bounded"""
+
     def __init__(
         self,
         *,
@@ -211,10 +216,11 @@ class Incident(_message.Message):
         classes: _abc.Iterable[Global___ErrorClass] | None = ...,
         proofs: _abc.Iterable[Global___Proof] | None = ...,
         since_ns: _builtins.int = ...,
+        parts: _abc.Iterable[Global___PartHealth] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "statistics", b"statistics", "unit", b"unit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "classes", b"classes", "code", b"code", "errnos", b"errnos", "evidence", b"evidence", "evidence_count", b"evidence_count", "id", b"id", "insufficient", b"insufficient", "locations", b"locations", "members", b"members", "merged_into", b"merged_into", "muted_until_ns", b"muted_until_ns", "occurrences", b"occurrences", "onset_ns", b"onset_ns", "opened_ns", b"opened_ns", "others_unknown", b"others_unknown", "places", b"places", "proofs", b"proofs", "recommendation", b"recommendation", "resolution", b"resolution", "resolved_ns", b"resolved_ns", "severity", b"severity", "since_ns", b"since_ns", "sources", b"sources", "state", b"state", "statistics", b"statistics", "summary", b"summary", "suspects", b"suspects", "timeline", b"timeline", "unit", b"unit", "updated_ns", b"updated_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "classes", b"classes", "code", b"code", "errnos", b"errnos", "evidence", b"evidence", "evidence_count", b"evidence_count", "id", b"id", "insufficient", b"insufficient", "locations", b"locations", "members", b"members", "merged_into", b"merged_into", "muted_until_ns", b"muted_until_ns", "occurrences", b"occurrences", "onset_ns", b"onset_ns", "opened_ns", b"opened_ns", "others_unknown", b"others_unknown", "parts", b"parts", "places", b"places", "proofs", b"proofs", "recommendation", b"recommendation", "resolution", b"resolution", "resolved_ns", b"resolved_ns", "severity", b"severity", "since_ns", b"since_ns", "sources", b"sources", "state", b"state", "statistics", b"statistics", "summary", b"summary", "suspects", b"suspects", "timeline", b"timeline", "unit", b"unit", "updated_ns", b"updated_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -261,6 +267,7 @@ class Proof(_message.Message):
     WALL_NS_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """settled: an operator's word, or the host has left; closes every class"""
     wall_ns: _builtins.int
     text: _builtins.str
     def __init__(
@@ -487,6 +494,41 @@ class GroupStatistics(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GroupStatistics: _TypeAlias = GroupStatistics  # noqa: Y015
+
+@_typing.final
+class PartHealth(_message.Message):
+    """What was last told of one part of a filesystem: "ag 1", "inode 131"."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    WALL_NS_FIELD_NUMBER: _builtins.int
+    HOST_NS_FIELD_NUMBER: _builtins.int
+    SICK_FIELD_NUMBER: _builtins.int
+    WAS_SICK_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    wall_ns: _builtins.int
+    host_ns: _builtins.int
+    """the same by the host's clock"""
+    sick: _builtins.bool
+    was_sick: _builtins.bool
+    """at some time"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        wall_ns: _builtins.int = ...,
+        host_ns: _builtins.int = ...,
+        sick: _builtins.bool = ...,
+        was_sick: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host_ns", b"host_ns", "name", b"name", "sick", b"sick", "wall_ns", b"wall_ns", "was_sick", b"was_sick"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartHealth: _TypeAlias = PartHealth  # noqa: Y015
 
 @_typing.final
 class Place(_message.Message):

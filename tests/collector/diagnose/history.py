@@ -39,7 +39,6 @@ class History:
 
     def __init__(self, directory, monkeypatch):
         monkeypatch.setattr(following_module, "TICK_SECONDS", 0)
-        monkeypatch.setattr(following_module, "READING_A_TICK", 0)
         monkeypatch.setattr(following_module, "LOOK_SECONDS", 0)
         self.url = f"sqlite:///{directory / 'store.sqlite'}"
         migrate(self.url, directory / "migrate.lock")

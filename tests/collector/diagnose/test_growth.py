@@ -21,9 +21,9 @@ def test_errors_of_one_step_without_a_tick_are_counted_once_after_a_restart(tmp_
     broken = filesystem("h-0-00", 0)
     kind = event_pb2.EVENT_KIND_FS_DATA_CORRUPTION
     history.report("h-0-00", *[event(kind, 3, history.now_ns + one, filesystem=broken) for one in range(count)])
-    history.following._tick_seconds = _FOR_EVER_SECONDS  # no tick in this step, as in most steps of a storm
+    history.following._ticked_seconds = _FOR_EVER_SECONDS  # no tick in this step, as in most steps of a storm
     history.follow()
     history.restart()
-    history.following._tick_seconds = 0
+    history.following._ticked_seconds = 0
     history.wait(10)
     assert counted(history) == (count, count)

@@ -1,5 +1,6 @@
 """A collector that restarts knows what of each incident was proven, and waits for what was not."""
 
+import pytest
 from collector.diagnosis.findings import START, engine, ext4, feed, finding, only, run, state_name, update
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +9,8 @@ from soak import examples
 from fsmend_proto.v1 import command_pb2
 
 DISK = {"device_id": "wwid:1", "device_name": "sda"}
-HOUR = 3_600 * 10**9
+SECOND = 10**9
+HOUR = 3_600 * SECOND
 
 
 class Stored:
@@ -86,6 +88,67 @@ def test_an_incident_that_an_older_collector_stored_without_classes_and_proofs_g
             one.ClearField(name)
     shown = [(state_name(one), [row.name for row in one.classes]) for one in stored.restart().diagnosis.incidents()]
     assert sorted(shown) == [("open", ["fs_shutdown"]), ("resolved", ["fs_shutdown"])]
+
+
+def test_an_operators_word_covers_what_it_covered_also_after_a_newer_error_and_a_restart():
+    stored = Stored().feed(ext4("FS_SHUTDOWN", 1))
+    stored.take(stored.diagnosis.resolve(only(stored.diagnosis).id, "remounted", START + 10 * SECOND, "operator:ada"))
+    stored.feed(ext4("FS_METADATA_CORRUPTION", 20)).restart()
+    assert stored.open_classes == ["fs_metadata"]
+    assert state_name(only(stored.check(30).diagnosis)) == "resolved"
+    stored.restart().feed(ext4("FS_SHUTDOWN", 15))
+    assert stored.open_classes == ["fs_shutdown"]
+
+
+def test_what_flaps_beside_an_open_incident_neither_fills_its_story_nor_hides_a_running_repair():
+    stored = Stored().feed(ext4("FS_METADATA_CORRUPTION", 1))
+    stored.take(run(stored.diagnosis, update("RUNNING"), 2, kind="ext4"))
+    for at in range(300):
+        stored.feed(ext4("FS_SHUTDOWN", 3 + at), ext4("FS_MOUNTED", 3.5 + at, severity="INFO"))
+    assert len(only(stored.diagnosis).timeline) < 10
+    assert state_name(only(stored.restart().diagnosis)) == "repairing"
+
+
+def test_an_endless_text_of_a_host_does_not_grow_an_incident():
+    story = {"severity": "INFO", "message": "x" * 2_000_000}
+    stored = Stored().feed(
+        ext4("FS_METADATA_CORRUPTION", 1),
+        ext4("FS_MOUNTED", 2, **story),
+        ext4("FS_HEALTHY", 3, **story),
+        ext4("FS_METADATA_CORRUPTION", 4),
+    )
+    assert only(stored.diagnosis).ByteSize() < 5_000
+
+
+def test_a_proof_that_is_no_news_is_not_told():
+    again = ext4("FS_MOUNTED", 3, severity="INFO")
+    stored = Stored().feed(ext4("FS_METADATA_CORRUPTION", 1), ext4("FS_SHUTDOWN", 2), again)
+    stored.take(stored.diagnosis.tick(START + 10 * SECOND))
+    told = []
+    for at in range(20, 40):
+        told += stored.diagnosis.observe(again, START + at * SECOND)
+        told += stored.diagnosis.tick(START + at * SECOND)
+    assert told == []
+
+
+def part(number, seconds, *, sick):
+    kind, severity = ("FS_METADATA_CORRUPTION", "ERROR") if sick else ("FS_HEALTHY", "INFO")
+    names = {"scope": f"ag {number}", "xfs_scope": 2, "xfs_number": number, "xfs_sick": int(sick)}
+    return ext4(kind, seconds, severity=severity, sick=sick, filesystem_type="xfs", **names)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "state"),
+    [
+        ([part(1, 1, sick=True), part(1, 5, sick=False)], [part(2, 4, sick=True)], "open"),
+        ([part(1, 1, sick=True), part(2, 2, sick=True), part(1, 5, sick=False)], [part(2, 6, sick=False)], "resolved"),
+        ([part(1, 1, sick=True), part(2, 2, sick=True), part(1, 5, sick=False)], [part(1, 4, sick=True)], "open"),
+    ],
+)
+def test_which_parts_are_sick_and_since_when_is_known_after_a_restart(before, after, state):
+    straight = Stored().feed(*before, *after)
+    restarted = Stored().feed(*before).restart().feed(*after)
+    assert [state_name(only(one.diagnosis)) for one in (straight, restarted)] == [state, state]
 
 
 ERRORS = st.sampled_from([

@@ -66,8 +66,6 @@ class GroupScan:
             present = {one.device_id for one in view.devices}
             gone = tuple(one for one in known.devices if one.device_id not in present)
             view = replace(view, devices=view.devices + gone)
-        if view == known:
-            return
         self._views[view.agent_id] = view
         if self.journal is not None:
             self.journal.views[view.agent_id] = view
