@@ -9,7 +9,7 @@ from fsmend_collector.simulate.fleet import FleetShape, make_fleet
 from fsmend_collector.simulate.healthy import healthy
 
 DAYS = 365
-FIRST_SEED = 18_500_000  # never looked at while tuning
+FIRST_SEED = 21_500_000  # never looked at while tuning
 
 
 def run(seed: int) -> dict[str, Any]:

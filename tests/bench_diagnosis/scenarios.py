@@ -16,7 +16,7 @@ from fsmend_collector.simulate.scenarios import scenarios
 from fsmend_collector.simulate.score import compare, resolutions, score
 from fsmend_collector.simulate.shuffle import incident_set, let_settle, shuffle
 
-FIRST_SEED = 18_000_000  # no seed from here on was ever looked at while tuning
+FIRST_SEED = 21_000_000  # no seed from here on was ever looked at while tuning
 _UNIT = {"device", "filesystem"}
 _SHUFFLED_A_SEED = 9
 LATEST: list[dict[str, Any]] = []
