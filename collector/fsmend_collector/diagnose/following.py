@@ -44,6 +44,7 @@ from fsmend_proto.v1 import command_pb2, inventory_pb2, record_pb2
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
+LONGEST_TICK_PAUSE_SECONDS = 10.0
 LOOK_SECONDS = 5.0
 # After a fault all incidents are told again: of tens of thousands that takes seconds, and faults come in rows.
 TELL_AGAIN_SECONDS = 300.0
@@ -102,9 +103,11 @@ class Following:
 
     def _tick_is_due(self, connection: Connection, through: int) -> bool:
         """Say whether to tick: each second; when ticks take long and more is to be read, after reading for as long."""
-        if time.monotonic() - self._ticked_seconds < TICK_SECONDS:
+        since = time.monotonic() - self._ticked_seconds
+        if since < TICK_SECONDS:
             return False
-        return self._read_for >= self._tick_took or through >= queries.last_record_id(connection)
+        waited = self._read_for >= self._tick_took or since - self._tick_took >= LONGEST_TICK_PAUSE_SECONDS
+        return waited or through >= queries.last_record_id(connection)
 
     def _do(self, what: str, now_ns: int, work: Callable[[], Iterable[list[IncidentChange]]]) -> None:
         """Do one piece of work; when it breaks, go on without the rest: one bad record must not end all diagnosis.

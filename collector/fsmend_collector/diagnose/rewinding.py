@@ -105,6 +105,9 @@ def _forget_since(incident: incident_pb2.Incident, since_ns: int) -> None:
     """Take out what was seen and proven from a time on."""
     classes = [one for one in incident.classes if one.first_ns < since_ns]
     proofs = [one for one in incident.proofs if one.wall_ns < since_ns]
+    for part in incident.parts:
+        if part.wall_ns >= since_ns and part.was_sick:  # nobody knows since when: what follows says how it ended
+            part.wall_ns, part.host_ns, part.sick = incident.onset_ns, 0, True
     parts = [one for one in incident.parts if one.wall_ns < since_ns]
     for name in ("classes", "proofs", "parts"):
         incident.ClearField(name)

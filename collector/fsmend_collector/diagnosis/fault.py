@@ -20,6 +20,7 @@ _NEVER_NS = 1 << 63
 _LONGEST_TEXT = 1_000  # of a proof, which hosts may make as long as an event is
 _PARTS_NAMED = 20
 _SCOPES_KEPT = 1_024
+_OTHER_SCOPES = "other parts"  # sick ones beyond those: only what speaks of the whole filesystem proves them well
 _ACTIVE = frozenset({incident_pb2.INCIDENT_STATE_OPEN, incident_pb2.INCIDENT_STATE_REPAIRING})
 _STANDING = frozenset(name for name, row in CLASSES.items() if Proof.STANDSTILL in row.closed_by)
 _NONE: frozenset[str] = frozenset()
@@ -168,22 +169,18 @@ class Fault:
         """Yield each class of error present: name, time of the first and of the latest, whether it is open."""
         plain = not (self._proofs or self._ever_sick or self.settled[0])
         for name, latest_ns in self.latest.items():
-            yield (
-                name,
-                self._firsts.get(name, self.tally.onset_ns),
-                latest_ns,
-                plain or self.leaves_open(name, latest_ns),
-            )
+            is_open = plain or self.leaves_open(name, latest_ns)
+            yield name, self._firsts.get(name, self.tally.onset_ns), latest_ns, is_open
 
     def proofs(self) -> Iterator[tuple[Proof, int, str]]:
         """Yield the latest proof of each sort there is: its time and text."""
-        for proof, (time_ns, text) in self._proofs.items():
-            yield proof, time_ns, text
+        for proof in Proof if self._proofs else ():
+            if proof in self._proofs:
+                yield proof, *self._proofs[proof]
 
     def scopes(self) -> list[tuple[str, int, int, bool, bool]]:
-        """Return the latest reading of each part, sick ones first: name, times, is it sick, was it ever. Bounded."""
-        rows = [(name, *row, name in self._ever_sick) for name, row in (self._scopes or {}).items()]
-        return sorted(rows, key=lambda row: (not row[3], -row[1], row[0]))[:_SCOPES_KEPT]
+        """Return the latest reading of each part by name: times, is it sick, was it ever."""
+        return sorted((name, *row, name in self._ever_sick) for name, row in (self._scopes or {}).items())
 
     def restore_classes(self, rows: list[tuple[str, int, int]], since_ns: int) -> None:
         """Take back the classes of a stored incident (name, first, latest), and since when it fails."""
@@ -202,13 +199,26 @@ class Fault:
             self._parts.take(evidence)
         if evidence.sick is not None and evidence.scope:
             new = (evidence.time_ns, evidence.host_ns, evidence.sick)
-            self._scopes = self._scopes or {}
-            known = self._scopes.get(evidence.scope)
-            self._scopes[evidence.scope] = max(known or new, new)
-            if evidence.sick:
-                self._ever_sick |= {evidence.scope}
-            return self._scopes[evidence.scope] != known
+            name = self._scope_kept(evidence.scope, sick=evidence.sick)
+            known = self._scopes.get(name) if self._scopes else None
+            if name:
+                read = max(known or new, new)
+                self.restore_scope(name, read[:2], sick=read[2], was_sick=evidence.sick)
+                return read != known
         return False
+
+    def _scope_kept(self, name: str, *, sick: bool) -> str:
+        """Return under which name a reading of a part is kept; empty: not at all. Of very many parts the sick stay."""
+        kept = self._scopes or {}
+        if name in kept or len(kept) < _SCOPES_KEPT:
+            return name
+        if not sick:
+            return ""
+        well = next((one for one in kept if one not in self._ever_sick), None)
+        if well is None:
+            return _OTHER_SCOPES
+        del kept[well]
+        return name
 
     @property
     def others_unknown(self) -> bool:

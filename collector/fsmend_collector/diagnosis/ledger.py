@@ -124,24 +124,19 @@ class Ledger:
             pending.append(event_id)
         if not fault.opened_ns:
             return []
-        self._wait(fault)
+        if not told.waits:
+            told.waits = True
+            self._waiting[fault.key] = None
         if len(pending) < _PENDING_KEPT and self._as_told(fault):
             return []
         return self.tell(fault, now_ns)
 
     def heard(self, fault: Fault, now_ns: int, what: str = "") -> list[IncidentChange]:
-        """Tell what a new proof changed at once; one that changes nothing yet is told as growth is: it may, later."""
+        """Tell what a new proof changed; one that changes nothing yet is told too, for a restart: it may, later."""
         changes = self.tell(fault, now_ns, what)
-        if fault.opened_ns and not changes:
-            fault.told.heard = True
-            self._wait(fault)
-        return changes
-
-    def _wait(self, fault: Fault) -> None:
-        """Put a fault among those that `waiting` returns."""
-        if not fault.told.waits:
-            fault.told.waits = True
-            self._waiting[fault.key] = None
+        if changes or not fault.opened_ns or fault.proven() is not None:
+            return changes
+        return [self._tell(fault, fault.told.face, EVIDENCE, now_ns)]
 
     def _as_told(self, fault: Fault) -> bool:
         """Say whether a fault surely has the face that was told; it may have it otherwise too."""
@@ -259,7 +254,7 @@ class Ledger:
         return [IncidentChange(self.view(fault), EVIDENCE, tuple(fault.tally.evidence)) for fault in known]
 
     def _growth_due(self, fault: Fault, told: Told, now_ns: int, *, flush: bool) -> bool:
-        if not (told.pending or told.heard) and fault.tally.occurrences == told.occurrences:
+        if not told.pending and fault.tally.occurrences == told.occurrences:
             return False
         return flush or now_ns - told.told_ns >= SECONDS_NS or len(told.pending) >= _PENDING_KEPT
 
@@ -272,10 +267,9 @@ class Ledger:
             proven = fault.proven() if what == "resolved" else None
             text = proven[1] if proven else fault.code.code
             fault.timeline.add(now_ns, what, text)
-        if what != EVIDENCE or not told.heard or told.pending:  # a proof that changes nothing is kept, and no news
-            fault.updated_ns = now_ns
         pending = self._take_pending(fault)
-        told.face, told.state, told.told_ns, told.heard = face, state, now_ns, False
+        fault.updated_ns = now_ns
+        told.face, told.state, told.told_ns = face, state, now_ns
         told.plain = self._plain(fault)
         return IncidentChange(self.view(fault), what, pending)
 

@@ -7,6 +7,7 @@ from fsmend_proto.v1 import incident_pb2
 
 _KEPT_FIRST = 20
 _KEPT = 200
+_LONGEST_TEXT = 1_000  # hosts may make theirs as long as a message is
 
 EVIDENCE = "evidence"
 
@@ -34,7 +35,7 @@ class Timeline:
 
     def add(self, wall_ns: int, what: str, text: str, command_id: str = "") -> None:
         """Add an entry; from the middle the oldest goes when there are too many."""
-        self._entries.append(_Entry(wall_ns, what, text, command_id))
+        self._entries.append(_Entry(wall_ns, what, text[:_LONGEST_TEXT], command_id))
         if len(self._entries) > _KEPT:
             del self._entries[_KEPT_FIRST]
 

@@ -15,12 +15,11 @@ class Told:
         told_ns: when, collector's wall clock.
         occurrences: that were told.
         pending: ids of the events that came since.
-        heard: a proof came since.
         waits: it is among those that the ledger tells in time.
         plain: what decided its look, while nothing but errors came; 0: something else did, or nothing was told.
     """
 
-    __slots__ = ("face", "heard", "occurrences", "pending", "plain", "state", "told_ns", "waits")
+    __slots__ = ("face", "occurrences", "pending", "plain", "state", "told_ns", "waits")
 
     def __init__(self) -> None:
         self.face: Face = ()
@@ -28,6 +27,5 @@ class Told:
         self.told_ns = 0
         self.occurrences = 0
         self.pending: list[str] = []
-        self.heard = False
         self.waits = False
         self.plain = 0

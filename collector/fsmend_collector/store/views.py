@@ -116,7 +116,7 @@ def incident_view(row: Row[Any], *, detail: bool) -> incident_pb2.Incident:
     """Convert a row of `incidents`; without `detail` the long lists are left out."""
     incident = incident_pb2.Incident.FromString(row.incident)
     if not detail:
-        for field in ("evidence", "timeline", "places", "members"):
+        for field in ("evidence", "timeline", "places", "members", "proofs", "parts"):
             incident.ClearField(field)
     return incident
 

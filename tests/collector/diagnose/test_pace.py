@@ -9,10 +9,18 @@ from fsmend_collector.diagnose import following as following_module
 
 
 @pytest.mark.parametrize(
-    ("tick_seconds", "behind", "ticks"),
-    [(0.001, True, 60), (0.001, False, 60), (4.0, True, 8), (4.0, False, 14)],
+    ("tick_seconds", "behind", "elsewhere_seconds", "ticks"),
+    [
+        (0.001, True, 0, 60),
+        (0.001, False, 0, 60),
+        (4.0, True, 0, 8),
+        (4.0, False, 0, 14),
+        (4.0, True, 3, 5),  # writing takes long: after ten seconds it ticks all the same
+    ],
 )
-def test_when_ticks_take_long_as_much_time_is_left_for_reading(tmp_path, monkeypatch, tick_seconds, behind, ticks):
+def test_when_ticks_take_long_as_much_time_is_left_for_reading(
+    tmp_path, monkeypatch, tick_seconds, behind, elsewhere_seconds, ticks
+):
     history = History(tmp_path, monkeypatch)
     monkeypatch.undo()
     clock = SimpleNamespace(now=1_000.0, monotonic=lambda: clock.now, time_ns=lambda: history.now_ns)
@@ -35,4 +43,5 @@ def test_when_ticks_take_long_as_much_time_is_left_for_reading(tmp_path, monkeyp
     with history.engine.connect() as connection:
         while clock.now < 1_060:
             history.following.take(connection, frozenset(), history.now_ns)
+            clock.now += elsewhere_seconds
     assert abs(len(ticked) - ticks) <= ticks // 5

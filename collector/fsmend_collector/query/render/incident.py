@@ -116,7 +116,9 @@ def _classes(view: incident_pb2.Incident) -> list[str]:
 
 
 def _proofs(view: incident_pb2.Incident) -> list[str]:
-    return [f"{local_time(one.wall_ns)}  {visible(one.name)}: {visible(one.text)}" for one in view.proofs]
+    names = [visible(one.name.replace("_", " ")) for one in view.proofs]
+    rows = zip(names, view.proofs, strict=True)
+    return [f"{local_time(one.wall_ns)}  {name}: {visible(one.text)}" for name, one in rows]
 
 
 def _timeline(view: incident_pb2.Incident) -> list[str]:
