@@ -35,7 +35,7 @@ def figures_of(results: list[dict[str, Any]]) -> dict[str, float]:
         )
     figures["unit_repairs_under_shared_cause"] = float(sum(row.unit_repairs for row in rows))
     same = [one for result in results for one in result["shuffled"].values()]
-    figures["replay_identical"], figures["replays"] = float(all(same)), float(len(same))
+    figures["replay_identical"], figures["replays"] = sum(same) / max(len(same), 1), float(len(same))
     for name in BASELINES:
         theirs = baseline(results, name)
         for measure, pair in MEASURES.items():

@@ -35,6 +35,13 @@ WHY: dict[str, str] = {
         "hardly change more than a count, take nearly all the time that the target leaves; docs/performance.md has the "
         "parts."
     ),
+    "replay_identical": (
+        "Which of a unit's incidents an error belongs to goes by when it happened, and by the end of the quiet before it. "
+        "Two errors about a week of quiet apart that come in the other order may be told apart otherwise."
+    ),
+    "unit_repairs_under_shared_cause": (
+        "A member that fails again on its own after the shared cause was over is counted too, though nothing holds it then."
+    ),
     "rss_mib_200k_hosts": "120,000 open incidents with their timelines, and the scan's sets of marks, are held at once.",
     "false_incidents_per_day_upper": "The bound, one-sided with 95 %, needs 300 days without any; more years narrow it.",
 }

@@ -47,7 +47,7 @@ class DiagnosisConfig:
         counter_holdoff_seconds: the same for counters, which are read only now and then.
         standstill_seconds: how long a watched counter must stand still to be proof.
         agent_silent_seconds: how long an agent may be away before that is an incident.
-        forget_seconds: a resolved incident leaves memory after so long a quiet; evidence after that opens a new one.
+        forget_seconds: after so long a quiet a resolved incident is over for good; a later error opens a new one.
         mute_growth: a mute falls when the occurrences have grown by this factor since it was set.
         rules: soft-error rates by class.
     """

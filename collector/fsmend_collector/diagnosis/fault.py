@@ -364,7 +364,14 @@ class Fault:
             return self.quiet_since() + (longest + self._config.lateness_seconds) * SECONDS_NS
         if self.state != incident_pb2.INCIDENT_STATE_RESOLVED:
             return _NEVER_NS
-        return self.quiet_since() + self._config.forget_seconds * SECONDS_NS
+        return self.quiet_since() + (self._config.forget_seconds + self._config.lateness_seconds) * SECONDS_NS
+
+    def ended_before(self, time_ns: int) -> bool:
+        """Say whether it had been over and quiet for so long at a time that an error of that time is something new."""
+        forget_ns = self._config.forget_seconds * SECONDS_NS
+        if not self.opened_ns or time_ns - self.tally.latest_ns <= forget_ns:
+            return False  # as nearly always
+        return self.proven() is not None and time_ns - self.quiet_since() > forget_ns
 
     def forgettable(self, now_ns: int) -> bool:
         """Say whether it may leave memory: resolved and quiet, or never an incident and quiet for a whole window."""

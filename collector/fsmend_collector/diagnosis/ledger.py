@@ -52,6 +52,13 @@ class Ledger:
         fault = self._faults.get(key)
         return fault if fault is not None else self.put(Fault(key, self._generations.get(key, 0), self._config))
 
+    def obtain_at(self, key: FaultKey, time_ns: int) -> Fault:
+        """Return the fault that an error of a time belongs to. Not by when it is heard of: it may come late."""
+        fault = self._faults.get(key)
+        if fault is not None and fault.ended_before(time_ns):
+            self.forget(fault)
+        return self.obtain(key)
+
     def put(self, fault: Fault) -> Fault:
         """Take a fault in, in place of what had its key."""
         self._faults[fault.key] = fault

@@ -77,7 +77,7 @@ class UnitDiagnosis:
     def _count(self, evidence: Evidence, fault_class: str, now_ns: int) -> list[IncidentChange]:
         """Count a finding against the fault that it belongs to."""
         key = self._joining.key(evidence, FAMILY_OF_CLASS[fault_class])
-        fault = self._ledger.obtain(key)
+        fault = self._ledger.obtain_at(key, evidence.time_ns)
         if not fault.add(evidence, fault_class, now_ns):
             return []
         if evidence.agent_id not in self._agents:

@@ -236,3 +236,17 @@ def test_a_consequence_stays_one_after_a_restart_and_outlives_its_cause():
     ]
     assert [entry.what for entry in changes[1].incident.timeline].count("merged") == 1
     assert {one.incident.id for one in changes} == stored.keys()
+
+
+@pytest.mark.parametrize("late_hours", [0, 14])
+def test_whether_an_error_is_of_the_incident_before_goes_by_when_it_happened(late_hours):
+    ids = []
+    for days in (6.9, 7.1):
+        diagnosis = engine()
+        feed(diagnosis, [ext4("FS_SHUTDOWN", 0), ext4("FS_MOUNTED", 60, severity="INFO")])
+        first = only(diagnosis).id
+        heard_ns = START + int((days * 24 + late_hours) * 3_600) * SECOND
+        diagnosis.tick(heard_ns)
+        changes = feed(diagnosis, [ext4("FS_SHUTDOWN", days * 86_400)], now_ns=heard_ns)
+        ids.append([change.incident.id == first for change in changes])
+    assert ids == [[True], [False]]
