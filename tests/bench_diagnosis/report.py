@@ -36,8 +36,8 @@ WHY: dict[str, str] = {
         "parts."
     ),
     "replay_identical": (
-        "Which of a unit's incidents an error belongs to goes by when it happened, and by the end of the quiet before it. "
-        "Two errors about a week of quiet apart that come in the other order may be told apart otherwise."
+        "An error that comes late about the end of the quiet after which an incident is over may be told as another "
+        "incident than in time."
     ),
     "unit_repairs_under_shared_cause": (
         "A member that fails again on its own after the shared cause was over is counted too, though nothing holds it then."

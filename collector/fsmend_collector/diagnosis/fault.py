@@ -203,7 +203,7 @@ class Fault:
             known = self._scopes.get(name) if self._scopes else None
             if name:
                 read = max(known or new, new)
-                self.restore_scope(name, read[:2], sick=read[2], was_sick=evidence.sick)
+                self.keep_scope(name, read[:2], sick=read[2], was_sick=evidence.sick)
                 return read != known
         return False
 
@@ -250,10 +250,10 @@ class Fault:
             self._parts.take_row(place, time_ns)
         if place.xfs_sick:
             scope = scope_name(place.xfs_scope, place.ino or place.xfs_number)
-            self.restore_scope(scope, (time_ns, 0), sick=True, was_sick=True)
+            self.keep_scope(scope, (time_ns, 0), sick=True, was_sick=True)
 
-    def restore_scope(self, name: str, times_ns: tuple[int, int], *, sick: bool, was_sick: bool) -> None:
-        """Take back the reading of one part of a stored incident."""
+    def keep_scope(self, name: str, times_ns: tuple[int, int], *, sick: bool, was_sick: bool) -> None:
+        """Keep what was last read of one part."""
         self._scopes = self._scopes or {}
         self._scopes[name] = (*times_ns, sick)
         if sick or was_sick:

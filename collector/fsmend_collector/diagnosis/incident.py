@@ -221,8 +221,10 @@ def generation_of(incident: incident_pb2.Incident, key: FaultKey) -> int | None:
 def _classes(incident: incident_pb2.Incident, latest_ns: int) -> list[tuple[str, int, int]]:
     """Return the classes of error of a stored incident: name, time of the first and of the latest."""
     rows = [(one.name, one.first_ns, one.latest_ns) for one in incident.classes if one.name in CLASSES]
-    name = next(name for name, row in CLASSES.items() if row.code == incident.code)
-    return rows or [(name, incident.onset_ns, latest_ns)]  # no more was kept, once
+    if rows:
+        return rows
+    name = next(name for name, row in CLASSES.items() if row.code == incident.code)  # no more was kept, once
+    return [(name, incident.onset_ns, latest_ns)]
 
 
 def _restore_story(fault: Fault, incident: incident_pb2.Incident) -> int:
@@ -241,7 +243,7 @@ def _restore_proofs(fault: Fault, incident: incident_pb2.Incident) -> None:
         elif one.name in _PROOFS:
             fault.prove(_PROOFS[one.name], one.wall_ns, one.text)
     for part in incident.parts:
-        fault.restore_scope(part.name, (part.wall_ns, part.host_ns), sick=part.sick, was_sick=part.was_sick)
+        fault.keep_scope(part.name, (part.wall_ns, part.host_ns), sick=part.sick, was_sick=part.was_sick)
     if incident.resolved_ns and fault.proven() is None:  # closed by a collector that kept no proofs
         fault.settled = (incident.resolved_ns, incident.resolution)
 

@@ -141,7 +141,7 @@ class Ledger:
     def heard(self, fault: Fault, now_ns: int, what: str = "") -> list[IncidentChange]:
         """Tell what a new proof changed; one that changes nothing yet is told too, for a restart: it may, later."""
         changes = self.tell(fault, now_ns, what)
-        if changes or not fault.opened_ns or fault.proven() is not None:
+        if changes or fault.told.state == incident_pb2.INCIDENT_STATE_UNSPECIFIED or fault.proven() is not None:
             return changes
         return [self._tell(fault, fault.told.face, EVIDENCE, now_ns)]
 

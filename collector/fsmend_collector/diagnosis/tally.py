@@ -96,7 +96,7 @@ class Tally:
         self._remember(evidence.event_id, evidence.time_ns)
         self.evidence_count += 1
         self._count(evidence)
-        onset_ns = evidence.onset_ns if evidence.before_agent else evidence.time_ns
+        onset_ns = evidence.onset_ns
         if onset_ns < self.onset_ns or not self.onset_ns:
             self.onset_ns = onset_ns
         self.latest_ns = max(self.latest_ns, latest_ns)

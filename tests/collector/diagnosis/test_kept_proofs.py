@@ -1,7 +1,7 @@
 """A collector that restarts knows what of each incident was proven, and waits for what was not."""
 
 import pytest
-from collector.diagnosis.findings import START, engine, ext4, feed, finding, only, run, state_name, update
+from collector.diagnosis.findings import START, UUID, engine, ext4, feed, finding, only, run, state_name, update
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from soak import examples
@@ -214,3 +214,10 @@ def _faces(stored):
         )
         for one in stored.diagnosis.incidents()
     ]
+
+
+def test_a_proof_does_not_tell_an_incident_that_another_one_explained_before_it_was_told():
+    below = {"device_id": "wwid:1", "device_name": "sda"}
+    stored = Stored().feed(finding("DEVICE_MEDIUM_ERROR", 1, filesystem_uuid=UUID, **below))
+    stored.feed(ext4("FS_READ_ONLY", 2, **below), ext4("FS_HEALTHY", 1.5, severity="INFO", **below))
+    assert [one.code for one in stored.incidents.values()] == ["DEVICE_MEDIUM_ERRORS"]
